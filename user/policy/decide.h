@@ -75,18 +75,15 @@ enum osh_inspect {
 	OSH_INSPECT_SQL, /* accepted by the schema; no parser: every request is denied */
 };
 
-enum osh_tls_mode {
-	OSH_TLS_AUTO = 0, /* also `terminate`, `passthrough`: what happens follows from @inspect */
-	OSH_TLS_SKIP, /* raw relay: no peek, no SNI check */
-};
-
 struct osh_conn_verdict {
 	enum osh_decision verdict;
 	enum osh_reason reason; /* NONE when allowed */
 	uint64_t generation;
 	struct osh_str key; /* smallest matching entry key; empty when denied */
 	struct osh_str name; /* its display name */
-	enum osh_tls_mode tls;
+	/* `tls: skip`: raw relay, no peek, no SNI check. `terminate` and `passthrough` change nothing
+	 * but what @inspect says. */
+	bool tls_skip;
 	/*
 	 * NONE or AUTHORITY: osh_decide_request() allows everything and need not be asked. Otherwise
 	 * the protocol of the first matching endpoint with rules: several may exist on one host, so
