@@ -99,6 +99,7 @@ int osh_src_add(struct osh_loop *loop, struct osh_src *src, int fd, uint32_t wan
 		.state = SRC_LIVE,
 	};
 	osh_list_init(&src->node);
+	osh_list_init(&src->again_node);
 	return 0;
 }
 
@@ -113,12 +114,8 @@ void osh_src_want(struct osh_src *src, uint32_t want)
 
 void osh_src_again(struct osh_src *src)
 {
-	if (src->state != SRC_LIVE || src->queued_again)
-		return;
-	/* one list node serves both lists: run_again() puts a pending change back */
-	osh_list_del(&src->node);
-	src->queued_again = true;
-	osh_list_add_tail(&src->loop->again, &src->node);
+	if (src->state == SRC_LIVE && osh_list_is_empty(&src->again_node))
+		osh_list_add_tail(&src->loop->again, &src->again_node);
 }
 
 void osh_src_del(struct osh_src *src)
@@ -129,6 +126,7 @@ void osh_src_del(struct osh_src *src)
 		return;
 	src->state = SRC_GONE;
 	osh_list_del(&src->node);
+	osh_list_del(&src->again_node);
 	(void)epoll_ctl(loop->epfd, EPOLL_CTL_DEL, src->fd, NULL); /* fd may be closed already */
 	for (int i = loop->batch_at; i < loop->batch_n; i++)
 		if (loop->batch[i].data.ptr == src)
@@ -301,12 +299,9 @@ static void run_again(struct osh_loop *loop)
 		osh_list_add_tail(&loop->todo, node);
 	}
 	while (!osh_list_is_empty(&loop->todo)) {
-		struct osh_src *src = osh_list_entry(loop->todo.next, struct osh_src, node);
+		struct osh_src *src = osh_list_entry(loop->todo.next, struct osh_src, again_node);
 
-		osh_list_del(&src->node);
-		src->queued_again = false;
-		if (src->want != src->applied)
-			osh_list_add_tail(&loop->changed, &src->node);
+		osh_list_del(&src->again_node);
 		src->fn(src, 0);
 	}
 }

@@ -38,11 +38,11 @@ struct osh_src {
 	osh_src_fn *fn;
 	const char *name; /* static; for diagnosis */
 	/* loop's */
-	struct osh_list node; /* on the changed, again or retired list */
+	struct osh_list node; /* on the changed or retired list */
+	struct osh_list again_node; /* on the again list */
 	struct osh_loop *loop;
 	void (*free_fn)(struct osh_src *src);
 	uint8_t state;
-	bool queued_again;
 };
 
 /* Deadline in CLOCK_MONOTONIC milliseconds; fires once. */
