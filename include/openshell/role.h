@@ -16,13 +16,13 @@
 #define OSH_ROLE_MONITOR_FD 3 /* a role finds its socket to the monitor here */
 
 enum {
-	OSH_SANDBOX_NAME_MAX = 20, /* with the NUL */
-	OSH_HOST_MAX = 256, /* with the NUL */
-	OSH_PATH_MAX = 1024, /* with the NUL; longer executables are "unknown" */
-	OSH_SHA256_LEN = 32,
-	OSH_PUBKEY_MAX = 256, /* DER SubjectPublicKeyInfo */
-	OSH_CERT_MAX = 4096, /* DER certificate */
-	OSH_CA_PEM_MAX = 4096,
+	OSH_MSG_NAME_MAX = 20, /* with the NUL */
+	OSH_MSG_HOST_MAX = 256, /* with the NUL */
+	OSH_MSG_PATH_MAX = 1024, /* with the NUL; longer executables are "unknown" */
+	OSH_MSG_SHA256_LEN = 32,
+	OSH_MSG_PUBKEY_MAX = 256, /* DER SubjectPublicKeyInfo */
+	OSH_MSG_CERT_MAX = 4096, /* DER certificate */
+	OSH_MSG_CA_PEM_MAX = 4096,
 };
 
 enum osh_msg {
@@ -76,9 +76,9 @@ enum osh_sandbox_fd {
 struct osh_msg_sandbox {
 	uint32_t id; /* the kernel's sandbox id; never reused while the daemon's pins live */
 	uint32_t pad;
-	char name[OSH_SANDBOX_NAME_MAX];
+	char name[OSH_MSG_NAME_MAX];
 	char pad2[4];
-	char ca_pem[OSH_CA_PEM_MAX]; /* certificate of the sandbox's CA, for the chain */
+	char ca_pem[OSH_MSG_CA_PEM_MAX]; /* certificate of the sandbox's CA, for the chain */
 };
 
 struct osh_msg_policy {
@@ -98,11 +98,11 @@ struct osh_msg_exe {
 	uint32_t sandbox;
 	uint32_t exe_id;
 	uint32_t status; /* enum osh_exe_status */
-	uint32_t flags; /* OSH_EXE_F_* of openshell/abi.h */
-	uint8_t sha256[OSH_SHA256_LEN];
-	uint8_t first_sha256[OSH_SHA256_LEN]; /* with MISMATCH: what was seen first */
-	char path[OSH_PATH_MAX]; /* as the sandbox sees it */
-	char script[OSH_PATH_MAX]; /* "#!" script run by this interpreter, or empty */
+	uint32_t flags; /* enum osh_exe_flags of openshell/abi.h */
+	uint8_t sha256[OSH_MSG_SHA256_LEN];
+	uint8_t first_sha256[OSH_MSG_SHA256_LEN]; /* with MISMATCH: what was seen first */
+	char path[OSH_MSG_PATH_MAX]; /* as the sandbox sees it */
+	char script[OSH_MSG_PATH_MAX]; /* "#!" script run by this interpreter, or empty */
 };
 
 struct osh_msg_name {
@@ -110,22 +110,22 @@ struct osh_msg_name {
 	uint32_t host_id; /* index of the synthetic address; 0: none */
 	int32_t status; /* 0 or -errno: -ENOENT no such id, -ENOSPC table full */
 	uint32_t pad;
-	char host[OSH_HOST_MAX]; /* lower case, no trailing dot */
+	char host[OSH_MSG_HOST_MAX]; /* lower case, no trailing dot */
 };
 
 struct osh_msg_ca {
 	uint32_t sandbox;
 	int32_t status;
-	char name[OSH_SANDBOX_NAME_MAX]; /* key file name */
+	char name[OSH_MSG_NAME_MAX]; /* key file name */
 	char pad[4];
-	char pem[OSH_CA_PEM_MAX];
+	char pem[OSH_MSG_CA_PEM_MAX];
 };
 
 struct osh_msg_sign {
 	uint32_t sandbox;
 	uint32_t pubkey_len;
-	char host[OSH_HOST_MAX]; /* DNS name or address literal */
-	uint8_t pubkey[OSH_PUBKEY_MAX];
+	char host[OSH_MSG_HOST_MAX]; /* DNS name or address literal */
+	uint8_t pubkey[OSH_MSG_PUBKEY_MAX];
 };
 
 struct osh_msg_cert {
@@ -133,8 +133,8 @@ struct osh_msg_cert {
 	int32_t status;
 	uint32_t cert_len;
 	uint32_t pad;
-	char host[OSH_HOST_MAX];
-	uint8_t cert[OSH_CERT_MAX];
+	char host[OSH_MSG_HOST_MAX];
+	uint8_t cert[OSH_MSG_CERT_MAX];
 };
 
 #endif
