@@ -2,26 +2,24 @@
 /*
  * One glob engine with the policy's dialects. A pattern is compiled once into a program that holds
  * only offsets, so that it can live inside a flat, shared, read-only policy image; matching keeps a
- * set of states (no backtracking, no allocation): time is at most |input| * |pattern|, whatever the
- * pattern.
+ * set of states (no backtracking, no allocation): time is at most |input| times |pattern|, whatever
+ * the pattern.
  *
- *   host           lower-cased; without '*' plain equality; else separator '.', a whole label "**" is
- *                  one or more labels
- *   path           separator '/'; "**" alone is everything, a final "/**" needs the slash, a middle
- *                  "/**/ " is one slash or more, " * *" glued to text is " * "
-	* endpoint_path "",
-	"**", "/**" match everything;
-equality;
-"X/**" is X and what is below;
-else * '*' and '?' cross '/', braces and backslashes are literal;
-a malformed pattern *matches only itself *query separator '.',
-	case -sensitive(query values, tool, method, GraphQL names) * binary without
-		'*' byte equality;
-else as path
+ *   host           lower-cased; without a star plain equality; else separator '.', and a double
+ *                  star as a whole label is one or more labels
+ *   path           separator '/'; a double star alone is everything, as the last segment it is
+ *                  everything after the slash, as a middle segment zero or more segments; glued to
+ *                  text it is a single star
+ *   endpoint_path  empty and the double star (with or without '/') match everything; equality;
+ *                  a final double-star segment is the text before it and what is below; else star
+ *                  and '?' cross '/', braces and backslashes are literal; a malformed pattern
+ *                  matches only itself
+ *   query          separator '.', case-sensitive (query values, tool, method, GraphQL names)
+ *   binary         without a star byte equality; else as path
  *
- * Everywhere: '?' one byte, [a-z] [!a] classes (ASCII, never the separator), {a,b} nested
- * alternatives, '\' escapes. An input with a NUL byte never matches; a caller that evaluates a deny
- * rule must treat such an input as denied on its own.
+ * Everywhere: '?' one byte, [a-z] and [!a] classes (ASCII, never the separator), {a,b} nested
+ * alternatives, backslash escapes. An input with a NUL byte never matches; a caller that evaluates
+ * a deny rule must treat such an input as denied on its own.
  */
 #ifndef OSH_POLICY_GLOB_H
 #define OSH_POLICY_GLOB_H
