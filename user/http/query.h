@@ -3,11 +3,7 @@
 #ifndef OSH_HTTP_QUERY_H
 #define OSH_HTTP_QUERY_H
 
-#include "base/str.h"
-
-struct osh_query_pair {
-	struct osh_str key, value; /* decoded, valid UTF-8, may contain NUL */
-};
+#include "policy/facts.h"
 
 /*
  * Decode @raw (without '?') in order of appearance. @dst takes at most @raw.n bytes. -EBADMSG: bad

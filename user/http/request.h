@@ -41,7 +41,7 @@ struct osh_req {
 	bool is_connect; /* proxy port: only @host and @port are set */
 	char host[256]; /* lower-case, NUL-terminated, no brackets */
 	uint16_t port;
-	size_t n_pairs;
+	struct osh_query params; /* decoded query, in @pairs */
 	struct osh_query_pair pairs[OSH_REQ_PAIRS_MAX];
 	char path_mem[OSH_CANON_PATH_MAX];
 	char query_mem[16384];

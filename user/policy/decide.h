@@ -14,9 +14,9 @@
 #include "openshell/reason.h"
 #include "policy/image.h"
 
-struct osh_query; /* http/query.h */
-struct osh_graphql; /* http/graphql.h */
-struct osh_jsonrpc; /* http/jsonrpc.h */
+struct osh_query; /* policy/facts.h */
+struct osh_graphql; /* policy/facts.h */
+struct osh_jsonrpc; /* policy/facts.h */
 
 /* ---- who ---- */
 

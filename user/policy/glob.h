@@ -52,7 +52,13 @@ int osh_glob_check(enum osh_glob_dialect dialect, struct osh_str pattern,
 int osh_glob_compile(enum osh_glob_dialect dialect, struct osh_str pattern, struct osh_buf *buf,
 		     size_t *ret_off) OSH_MUST_CHECK;
 
-/* @prog is trusted: the output of osh_glob_compile(), 8-byte aligned. */
+/*
+ * Is there a well-formed program at @prog, of at most @max bytes? Every offset is checked, so that
+ * matching with it stays inside those bytes.
+ */
+bool osh_glob_verify(const void *prog, size_t max);
+
+/* @prog is trusted: the output of osh_glob_compile() or verified, 8-byte aligned. */
 bool osh_glob_match(const void *prog, struct osh_str input);
 /* Bytes of the program, a multiple of 8. */
 size_t osh_glob_size(const void *prog);
