@@ -5,18 +5,16 @@
  * very functions.
  *
  * Per flow: osh_idclass_new() once per (image, identity), then osh_decide_conn(). Per request on an
- * inspected connection: canonicalise the target (http/canon.h), osh_decide_route() to learn which
- * parser applies, read and classify the body if the route wants it, osh_decide_request().
+ * inspected connection: canonicalise the target (http/request.h) with the verdict's
+ * allow_encoded_slash, osh_decide_route() to learn which parser applies, read the body and classify
+ * it (http/classify.h) if the route wants it, osh_decide_request().
  */
 #ifndef OSH_POLICY_DECIDE_H
 #define OSH_POLICY_DECIDE_H
 
 #include "openshell/reason.h"
+#include "policy/facts.h"
 #include "policy/image.h"
-
-struct osh_query; /* policy/facts.h */
-struct osh_graphql; /* policy/facts.h */
-struct osh_jsonrpc; /* policy/facts.h */
 
 /* ---- who ---- */
 
