@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/diag.h"
+#include "policy/strs.h"
 
 #define OSH_POLICY_TEXT_MAX_BYTES  (1u << 20) /* a policy file */
 #define OSH_POLICY_STORE_MAX_BYTES 262144u /* a serialised policy given at sandbox creation */
@@ -21,11 +22,6 @@
 #define OSH_POLICY_BODY_BYTES	   65536u /* default limit of an inspected request body */
 #define OSH_MIDDLEWARE_MAX	   10u
 #define OSH_MIDDLEWARE_MAX_HOSTS   32u /* include and exclude together */
-
-/* Line and column from 1; 0: not from a file. */
-struct osh_place {
-	unsigned int line, col;
-};
 
 enum osh_protocol {
 	OSH_PROTO_NONE = 0, /* no protocol: TCP passthrough with the SNI check */
@@ -72,12 +68,6 @@ enum osh_signing {
 enum osh_scope {
 	OSH_SCOPE_EXACT = 0, /* only the executable that connects */
 	OSH_SCOPE_DESCENDANTS = 1, /* the default: it or any of its ancestors */
-};
-
-/* A list of texts: globs, paths, names. */
-struct osh_strs {
-	struct osh_str *v;
-	size_t n;
 };
 
 /* One glob, or { any: [...] } (@any; one matching glob is enough). Never empty once loaded. */
