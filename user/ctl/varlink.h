@@ -103,6 +103,8 @@ struct osh_ctl_config {
 int osh_ctl_server_new(const struct osh_ctl_config *config, int take_listen_fd,
 		       struct osh_ctl_server **ret_server) OSH_MUST_CHECK;
 struct osh_ctl_server *osh_ctl_server_free(struct osh_ctl_server *server);
+/* The text of io.openshell.varlink. */
+const char *osh_ctl_interface_text(void);
 /* Open the listening socket at @path: replaces a dead one, -EADDRINUSE if somebody answers there. */
 int osh_ctl_listen(const char *path, mode_t mode, gid_t gid, int *ret_fd) OSH_MUST_CHECK;
 /*
@@ -137,6 +139,9 @@ void osh_ctl_reply_ok(struct osh_ctl_call *call);
  */
 void osh_ctl_fail(struct osh_ctl_call *call, const char *error, const char *hint, const char *fmt,
 		  ...) OSH_PRINTF(4, 5);
+/* The same with {diagnostics: "file:line:col: text" lines}; NULL leaves it out. */
+void osh_ctl_fail_diag(struct osh_ctl_call *call, const char *error, const char *hint,
+		       const char *diagnostics, const char *fmt, ...) OSH_PRINTF(5, 6);
 /* End the call with org.varlink.service.InvalidParameter {parameter: @name}. */
 void osh_ctl_fail_param(struct osh_ctl_call *call, const char *name);
 
