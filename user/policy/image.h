@@ -30,6 +30,17 @@ int osh_image_compile(const struct osh_policy *policy, uint64_t generation, cons
 		      struct osh_buf *ret_block) OSH_MUST_CHECK;
 
 /*
+ * The same with names for binaries: where the policy lists exactly the path @from, @to matches as
+ * well (reference 3.3: a path that is a symlink in the sandbox also means the file it leads to).
+ */
+struct osh_image_alias {
+	struct osh_str from, to;
+};
+int osh_image_compile_with(const struct osh_policy *policy, uint64_t generation, const char *hash,
+			   const struct osh_image_alias *aliases, size_t naliases,
+			   struct osh_buf *ret_block) OSH_MUST_CHECK;
+
+/*
  * A block that denies everything, with a reason for people (D21: the stored policy could not be
  * loaded). @why is cut at 500 bytes.
  */
