@@ -26,7 +26,6 @@
 #define OSH_SANDBOX_PROXY_PORT 3128 /* what the proxy variables name, on 127.0.0.1 */
 #define OSH_SANDBOX_HOME       "/sandbox"
 #define OSH_SANDBOX_USER       "sandbox"
-#define OSH_SANDBOX_NAME_MAX   63 /* bytes of a sandbox name: one host name label */
 #define OSH_SANDBOX_PATHS_MAX  256 /* entries of one filesystem list */
 #define OSH_SANDBOX_NOTES_MAX  256
 
