@@ -124,6 +124,7 @@ struct osh_endpoint {
 	struct osh_place tls_at;
 	enum osh_enforcement enforcement;
 	struct osh_str enforcement_text;
+	struct osh_place enforcement_at;
 	enum osh_access access;
 	struct osh_str access_text;
 	struct osh_place access_at;
@@ -157,6 +158,7 @@ struct osh_endpoint {
 	struct osh_place signing_at, rewrite_at, persisted_at, json_rpc_at, mcp_at, binding_at;
 	/* Made by the policy advisor, never by a file: gives no claim to private addresses. */
 	bool advisor_proposed;
+	bool incomplete; /* while loading: errors were reported inside; never in a loaded policy */
 };
 
 struct osh_binary {

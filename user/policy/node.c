@@ -241,6 +241,10 @@ static int on_key(struct builder *b, const yaml_event_t *ev)
 		osh_diag_err(b->diag, top->key_line, top->key_col,
 			     "merge key \"<<\" is not supported; write the fields out");
 		b->bad = true;
+	} else if (text.n > OSH_NODE_MAX_KEY_BYTES) {
+		osh_diag_err(b->diag, top->key_line, top->key_col, "key %s is longer than %u bytes",
+			     osh_quote(text), OSH_NODE_MAX_KEY_BYTES);
+		b->bad = true;
 	} else if (text.n == 0) {
 		osh_diag_err(b->diag, top->key_line, top->key_col, "a key is empty");
 		b->bad = true;

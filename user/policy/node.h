@@ -15,6 +15,8 @@
 #define OSH_NODE_MAX_DEPTH 16u /* collections within each other */
 #define OSH_NODE_MAX_COUNT 20000u /* scalars, keys and collections */
 
+#define OSH_NODE_MAX_KEY_BYTES 255u /* so that any key can be written back as a quoted YAML key */
+
 enum osh_node_type {
 	OSH_NODE_NULL = 0,
 	OSH_NODE_BOOL,

@@ -14,4 +14,11 @@
 int osh_policy_parse(struct osh_str text, const struct osh_node_limits *limits,
 		     struct osh_policy **ret_policy, struct osh_diag *diag) OSH_MUST_CHECK;
 
+/*
+ * The same, but hand out what could be read even when @diag got errors, so that validation can look
+ * for more of them. NULL when nothing could be read. Such a policy is for reporting only.
+ */
+int osh_policy_read(struct osh_str text, const struct osh_node_limits *limits,
+		    struct osh_policy **ret_policy, struct osh_diag *diag) OSH_MUST_CHECK;
+
 #endif
