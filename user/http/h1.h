@@ -115,7 +115,7 @@ struct osh_h1_head {
 	bool close; /* Connection: close was sent */
 	bool keep_alive; /* Connection: keep-alive was sent */
 	bool upgrade; /* Connection: upgrade with an Upgrade field */
-	bool h2c; /* Upgrade names h2c, or an HTTP2-Settings field is there */
+	bool h2c; /* Upgrade names h2c */
 	bool websocket; /* Upgrade names websocket */
 	bool expect_continue; /* Expect: 100-continue */
 	bool expect_other; /* any other expectation: answer 417 */
@@ -188,7 +188,10 @@ bool osh_h1_list_has(struct osh_str list, struct osh_str token);
  */
 enum osh_h1_body osh_h1_response_body(const struct osh_h1_head *head, struct osh_str method);
 
-/* May the connection carry another message after this one? Not after a body until close. */
-bool osh_h1_persistent(const struct osh_h1_head *head);
+/*
+ * May the connection carry another message after this one? Not after a body until close. @body:
+ * head->body of a request, osh_h1_response_body() of a response.
+ */
+bool osh_h1_persistent(const struct osh_h1_head *head, enum osh_h1_body body);
 
 #endif
