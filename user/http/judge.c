@@ -196,12 +196,31 @@ static int explain_conn(const struct osh_image *img, const struct osh_judge_inpu
 	return res->conn_detail.p ? 0 : -ENOMEM;
 }
 
-int osh_judge(const struct osh_image *img, const struct osh_judge_input *in,
+/* The proxy works with folded names from the moment it reads them. */
+static int fold_host(struct osh_str host, struct osh_arena *arena, struct osh_str *ret)
+{
+	char *p = osh_arena_alloc(arena, host.n + 1);
+
+	if (!p)
+		return -ENOMEM;
+	for (size_t i = 0; i < host.n; i++)
+		p[i] = osh_lower(host.p[i]);
+	*ret = (struct osh_str){ p, host.n };
+	return 0;
+}
+
+int osh_judge(const struct osh_image *img, const struct osh_judge_input *input,
 	      struct osh_arena *arena, struct osh_judge_result *ret)
 {
 	osh_auto_idclass struct osh_idclass *cls = NULL;
 	struct osh_judge_result res = { .conn_detail = OSH_STR(""), .reason = OSH_STR("") };
+	struct osh_judge_input folded = *input;
+	const struct osh_judge_input *in = &folded;
 	int r;
+
+	r = fold_host(input->host, arena, &folded.host);
+	if (r < 0)
+		return r;
 
 	r = osh_idclass_new(img, in->id, &cls);
 	if (r < 0)
