@@ -83,9 +83,8 @@ struct osh_sandbox_cfg {
 };
 
 /*
- * Sockets in the sandbox's network namespace, created by a task of the daemon's cgroup:
- * non-blocking, close-on-exec, listening where that applies. TCP on 198.18.0.1 and the ULA, DNS on
- * the same addresses. Ports in host byte order.
+ * Sockets in the sandbox's network namespace, created by a task in the caller's cgroup: non-blocking, close-on-exec, listening where that applies. TCP on 198.18.0.1 and the ULA, DNS on
+ * the same addresses. Ports in host byte order. The v6 ones are -1 and 0 on a kernel without IPv6.
  */
 struct osh_sandbox_listeners {
 	int tcp4, tcp6;
@@ -158,6 +157,7 @@ int osh_sandbox_adopt(int cgroup_fd, struct osh_sandbox_proc *ret_proc) OSH_MUST
 /* New listeners for an adopted sandbox whose old ones were lost. */
 int osh_sandbox_listen(int netns_fd, struct osh_sandbox_listeners *ret_lst,
 		       uint64_t *ret_netns_cookie) OSH_MUST_CHECK;
+int osh_sandbox_netns_cookie(int netns_fd, uint64_t *ret_cookie) OSH_MUST_CHECK;
 
 /*
  * Remove everything below the directory @state_fd (home, tmp and whatever else), not the directory
