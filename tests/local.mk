@@ -5,7 +5,7 @@ cmocka-libs := $(call pkg,libs,cmocka)
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(libosh)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $< $(libosh) $(osh-libs) $(cmocka-libs) $(LDLIBS)
+	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(libosh) $(osh-libs) $(cmocka-libs) $(LDLIBS)
 
 .SECONDARY: $(unit-progs:%=%.o)
 .PHONY: unit-progs

@@ -53,7 +53,7 @@ struct osh_sandbox_limits {
 
 /* All pointers are borrowed for the call; all descriptors stay the caller's. */
 struct osh_sandbox_cfg {
-	const char *name; /* host name inside; 1..63 of [a-z0-9-] */
+	const char *name; /* host name inside: one label, as policy/names.h or wider */
 	const char *id; /* printable, goes into messages and /etc/openshell-tls only */
 
 	int cgroup_fd; /* directory <agent>/sandboxes/<name>, empty: everything starts in it */

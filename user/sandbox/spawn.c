@@ -19,6 +19,7 @@
 
 #define DEFAULT_TIMEOUT_MS 10000
 #define SAFE_FD		   64 /* above the fixed descriptors of init */
+#define LABEL_MAX	   63 /* of a host name */
 
 struct spawn {
 	const struct osh_sandbox_cfg *cfg;
@@ -67,7 +68,7 @@ static bool is_name(const char *name)
 {
 	size_t n = name ? strlen(name) : 0;
 
-	if (!n || n > OSH_SANDBOX_NAME_MAX || name[0] == '-')
+	if (!n || n > LABEL_MAX || name[0] == '-')
 		return false;
 	for (size_t i = 0; i < n; i++)
 		if (!osh_is_alnum(name[i]) && name[i] != '-')
