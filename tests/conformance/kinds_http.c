@@ -19,7 +19,7 @@ static bool row_canon(const json_t *row, struct outcome *out)
 	ok = osh_canon_target(target, slash, mem, OSH_CANON_PATH_MAX, &canon) == 0;
 	if (ok) {
 		path = canon.path;
-		if (path.n <= OSH_PATH_MAX &&
+		if (path.n <= OSH_CANON_RAW_MAX &&
 		    (osh_canon_target(path, slash, mem2, OSH_CANON_PATH_MAX, &again) < 0 ||
 		     !osh_str_eq(again.path, path))) {
 			want(out, "a fixed point");

@@ -197,7 +197,7 @@ int osh_canon_target(struct osh_str target, bool allow_encoded_slash, char *dst,
 	r = cut_absolute(&path, &out);
 	if (r < 0)
 		return r;
-	if (path.n > OSH_PATH_MAX)
+	if (path.n > OSH_CANON_RAW_MAX)
 		return -EMSGSIZE;
 	if (!path.n)
 		path = OSH_STR("/");

@@ -9,8 +9,8 @@
 
 #include "base/str.h"
 
-#define OSH_PATH_MAX	   4096 /* bytes of the raw path */
-#define OSH_CANON_PATH_MAX (3 * OSH_PATH_MAX) /* bytes of the canonical path */
+#define OSH_CANON_RAW_MAX  4096 /* bytes of the raw path */
+#define OSH_CANON_PATH_MAX (3 * OSH_CANON_RAW_MAX) /* bytes of the canonical path */
 
 struct osh_canon {
 	struct osh_str path; /* in the caller's buffer, or in @target when nothing changed */
@@ -20,7 +20,7 @@ struct osh_canon {
 };
 
 /*
- * -EBADMSG: refused; -EMSGSIZE: path longer than OSH_PATH_MAX, or @dst (@size bytes;
+ * -EBADMSG: refused; -EMSGSIZE: path longer than OSH_CANON_RAW_MAX, or @dst (@size bytes;
  * OSH_CANON_PATH_MAX always suffices) too small.
  */
 int osh_canon_target(struct osh_str target, bool allow_encoded_slash, char *dst, size_t size,
