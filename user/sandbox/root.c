@@ -383,11 +383,13 @@ static int mount_private_child(struct builder *b, const struct osh_fs_entry *e)
 		return -errno;
 	if (e->write)
 		r = make_private_path(base, rest, ids);
-	if (r < 0 || is_shown_by_parent(&b->root->set, e))
+	if (r < 0)
 		return r;
-	target = open_beneath(base, rest, O_PATH);
-	if (target < 0)
+	target = open_beneath(base, rest, O_PATH | (e->write ? O_DIRECTORY : 0));
+	if (target < 0) /* -ELOOP: a link, where the sandbox could have put it */
 		return target == -ENOENT ? 0 : target;
+	if (is_shown_by_parent(&b->root->set, e))
+		return 0;
 	r = osh_mnt_copy(target, HOST_ATTRS | (e->write ? 0 : OSH_MNT_RDONLY), &copy);
 	osh_close_ptr(&target);
 	if (r == 0)
@@ -466,9 +468,9 @@ static int make_links(struct builder *b)
 		osh_auto_path struct osh_path walk;
 		char path[NAME_MAX + 2];
 
+		osh_path_init(&walk);
 		if (de->d_type != DT_LNK)
 			continue;
-		osh_path_init(&walk);
 		(void)snprintf(path, sizeof(path), "/%s", de->d_name);
 		if (osh_path_walk(path, false, &walk) == 0 && osh_fs_find_cover(set, walk.real))
 			r = make_link(b, walk.links[0].at, walk.links[0].text);
