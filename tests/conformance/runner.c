@@ -22,8 +22,8 @@ struct tally {
 static struct tally tallies[KINDS_MAX];
 static size_t n_tallies;
 
-static const struct kind *const all_kinds[] = { net_kinds, http_kinds, body_kinds, policy_kinds,
-						misc_kinds };
+static const struct kind *const all_kinds[] = { net_kinds,    http_kinds,   body_kinds,
+						policy_kinds, decide_kinds, misc_kinds };
 
 /* ---- helpers for the kinds ---- */
 

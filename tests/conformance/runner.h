@@ -43,6 +43,7 @@ struct kind {
 	bool later; /* with fn NULL: named and counted as skipped instead of failed */
 };
 
-extern const struct kind net_kinds[], http_kinds[], body_kinds[], policy_kinds[], misc_kinds[];
+extern const struct kind net_kinds[], http_kinds[], body_kinds[], policy_kinds[], decide_kinds[],
+	misc_kinds[];
 
 #endif
