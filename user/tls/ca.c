@@ -22,7 +22,7 @@ struct osh_ca {
 	unsigned char key_id[OSH_MINT_KEY_ID_BYTES];
 	unsigned char der[OSH_MINT_MAX_BYTES];
 	size_t der_len;
-	char pem[OSH_CA_PEM_MAX];
+	char pem[OSH_CA_CERT_PEM_MAX];
 	size_t pem_len;
 };
 

@@ -14,7 +14,7 @@
 
 enum {
 	OSH_CA_SIG_MAX = 80, /* DER ECDSA signature on P-256 */
-	OSH_CA_PEM_MAX = 2048, /* certificate in PEM */
+	OSH_CA_CERT_PEM_MAX = 2048, /* certificate in PEM */
 	OSH_CA_NAME_MAX = 64,
 };
 

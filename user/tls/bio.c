@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "tls/chan.h"
+#include "tls/priv.h"
+
+#include <openssl/bio.h>
+#include <sys/socket.h>
+
+/*
+ * Reads come straight from the socket (after what was read ahead of TLS); a short read means that
+ * the socket is empty, which saves the recv() that would say EAGAIN. Writes only collect: records of
+ * one turn leave in one send().
+ */
+
+static int read_prefix(struct osh_chan *c, char *buf, int n)
+{
+	size_t take = OSH_MIN((size_t)n, c->prefix.len);
+
+	memcpy(buf, c->prefix.data, take);
+	osh_buf_consume(&c->prefix, take);
+	if (!c->prefix.len)
+		osh_buf_fini(&c->prefix);
+	return (int)take;
+}
+
+static int on_read(BIO *bio, char *buf, int n)
+{
+	struct osh_chan *c = BIO_get_data(bio);
+	ssize_t r;
+
+	BIO_clear_retry_flags(bio);
+	if (n <= 0 || c->err)
+		return -1;
+	if (c->prefix.len)
+		return read_prefix(c, buf, n);
+	if (c->sock_drained) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	do
+		r = recv(c->fd, buf, (size_t)n, 0);
+	while (r < 0 && errno == EINTR);
+	if (r > 0) {
+		c->rx_bytes += (uint64_t)r;
+		if (r < n && !c->hup)
+			c->sock_drained = true;
+		return (int)r;
+	}
+	if (r == 0)
+		return 0;
+	if (errno == EAGAIN) {
+		c->sock_drained = true;
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	c->err = -errno;
+	return -1;
+}
+
+static int on_write(BIO *bio, const char *data, int n)
+{
+	struct osh_chan *c = BIO_get_data(bio);
+	struct osh_tls_env *env = c->env;
+
+	BIO_clear_retry_flags(bio);
+	if (n <= 0 || c->err)
+		return -1;
+	if (c->spill.len) {
+		if (osh_buf_add(&c->spill, data, (size_t)n) < 0) {
+			c->err = -ENOBUFS;
+			return -1;
+		}
+		return n;
+	}
+	if (env->owner != c) {
+		if (env->owner)
+			osh_chan_push(env->owner);
+		env->owner = c;
+	}
+	if ((size_t)n > sizeof(env->scratch) - env->scratch_len) {
+		osh_chan_push(c);
+		if (c->err)
+			return -1;
+		if (c->spill.len || (size_t)n > sizeof(env->scratch))
+			return osh_buf_add(&c->spill, data, (size_t)n) < 0 ? (c->err = -ENOBUFS, -1)
+									   : n;
+		env->owner = c;
+	}
+	memcpy(env->scratch + env->scratch_len, data, (size_t)n);
+	env->scratch_len += (size_t)n;
+	return n;
+}
+
+static long on_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+	(void)bio;
+	(void)num;
+	(void)ptr;
+	return cmd == BIO_CTRL_FLUSH ? 1 : 0; /* the channel flushes at the end of the turn */
+}
+
+static int on_create(BIO *bio)
+{
+	BIO_set_init(bio, 1);
+	return 1;
+}
+
+BIO_METHOD *osh_chan_bio_method(void)
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "osh_chan");
+
+	if (!m)
+		return NULL;
+	if (!BIO_meth_set_read(m, on_read) || !BIO_meth_set_write(m, on_write) ||
+	    !BIO_meth_set_ctrl(m, on_ctrl) || !BIO_meth_set_create(m, on_create)) {
+		BIO_meth_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void osh_chan_push(struct osh_chan *c)
+{
+	struct osh_tls_env *env = c->env;
+	size_t at = 0;
+
+	if (env->owner != c)
+		return;
+	env->owner = NULL;
+	while (at < env->scratch_len && !c->err) {
+		ssize_t r = send(c->fd, env->scratch + at, env->scratch_len - at, MSG_NOSIGNAL);
+
+		if (r >= 0) {
+			c->tx_bytes += (uint64_t)r;
+			at += (size_t)r;
+		} else if (errno == EAGAIN) {
+			if (osh_buf_add(&c->spill, env->scratch + at, env->scratch_len - at) < 0)
+				c->err = -ENOBUFS;
+			break;
+		} else if (errno != EINTR) {
+			c->err = -errno;
+		}
+	}
+	env->scratch_len = 0;
+}

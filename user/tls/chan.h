@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A byte stream over a non-blocking socket: plain, TLS towards a sandbox's client, or TLS towards an
+ * upstream. The only code that sees SSL_ERROR_*. Made for edge-triggered polling: a reader goes on
+ * until -EAGAIN, a writer never waits (what the socket does not take is kept in the channel; see
+ * osh_chan_backlog() for back-pressure).
+ */
+#ifndef OSH_TLS_CHAN_H
+#define OSH_TLS_CHAN_H
+
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "tls/env.h"
+
+enum {
+	/* A peer that lets this much pile up is broken or hostile: -ENOBUFS. Callers stop reading
+	 * their source far below. */
+	OSH_CHAN_SPILL_MAX = 1024 * 1024,
+};
+
+struct osh_chan {
+	int fd; /* owned; -1: closed */
+	struct ssl_st *ssl; /* NULL: plain */
+	struct osh_tls_env *env;
+	struct osh_tls_scope *scope; /* borrowed; server side */
+	struct osh_tls_sessions
+		*sessions; /* borrowed; client side: where new sessions go, or NULL */
+	struct osh_buf prefix; /* bytes read before the channel took over */
+	struct osh_buf spill; /* bytes the socket has not taken yet */
+	uint64_t rx_bytes, tx_bytes; /* on the socket */
+	int err; /* sticky negative errno of the socket */
+	bool sock_drained; /* the last read took all there was; cleared by osh_chan_event() */
+	bool hup; /* the peer has shut down: a short read does not mean "drained" */
+	bool eof_clean; /* end of stream was authentic (FIN on plain, close_notify on TLS) */
+	bool established;
+	bool fin_sent;
+};
+
+/* Takes @take_fd. Plain at first; osh_chan_server()/_client() put TLS on it. */
+void osh_chan_init(struct osh_chan *c, struct osh_tls_env *env, int take_fd);
+/* Closes the socket and frees everything; idempotent. @reset: send RST instead of FIN. */
+void osh_chan_close(struct osh_chan *c, bool reset);
+
+/* Give back bytes that were read but belong to what comes next. */
+int osh_chan_unread(struct osh_chan *c, const void *data, size_t n) OSH_MUST_CHECK;
+
+/*
+ * Start TLS as the server. @leaf is referenced. A client that offers ALPN
+ * must offer http/1.1.
+ */
+int osh_chan_server(struct osh_chan *c, struct osh_tls_scope *scope,
+		    struct osh_leaf *leaf) OSH_MUST_CHECK;
+/* Start TLS as the client of @host (name or address literal), which the certificate must be for. */
+int osh_chan_client(struct osh_chan *c, struct osh_str host,
+		    struct osh_tls_sessions *sessions) OSH_MUST_CHECK;
+/* 0: done; -EAGAIN; -EKEYREJECTED: certificate; -EPROTO; -ECONNRESET; other socket errors. */
+int osh_chan_handshake(struct osh_chan *c) OSH_MUST_CHECK;
+/* The server name the client sent in the handshake, or NULL. */
+const char *osh_chan_sni(const struct osh_chan *c);
+bool osh_chan_resumed(const struct osh_chan *c);
+/* One line about the last TLS failure; never NULL. Static or belonging to OpenSSL. */
+const char *osh_chan_error(const struct osh_chan *c);
+
+/* Tell the channel what epoll said. */
+void osh_chan_event(struct osh_chan *c, uint32_t events);
+
+/* Bytes read; 0: end of stream; -EAGAIN; -EPROTO; -errno. Fills as much of @buf as it can. */
+ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n);
+/* Takes all of it or fails for good. */
+int osh_chan_write(struct osh_chan *c, const void *data, size_t n) OSH_MUST_CHECK;
+/* 0: everything is with the kernel; -EAGAIN: wait for EPOLLOUT; -errno. */
+int osh_chan_flush(struct osh_chan *c) OSH_MUST_CHECK;
+/* Bytes accepted by osh_chan_write() that wait for the socket. */
+size_t osh_chan_backlog(const struct osh_chan *c);
+/* close_notify and FIN, after flushing what can be flushed; reading goes on. */
+void osh_chan_shutdown(struct osh_chan *c);
+/* More could be read without news from the kernel. */
+bool osh_chan_has_pending(const struct osh_chan *c);
+/* Release record buffers of an idle channel; they come back by themselves. */
+void osh_chan_trim(struct osh_chan *c);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by the files of tls/ only. */
+#ifndef OSH_TLS_PRIV_H
+#define OSH_TLS_PRIV_H
+
+#include <openssl/ssl.h>
+
+#include "tls/env.h"
+
+struct osh_tls_env {
+	SSL_CTX *server, *client;
+	EVP_PKEY *key;
+	unsigned char spki[OSH_MINT_SPKI_BYTES];
+	size_t trusted;
+	BIO_METHOD *bio;
+	struct osh_chan *owner; /* whose bytes are in scratch; NULL: nobody's */
+	size_t scratch_len;
+	unsigned char scratch[OSH_TLS_SCRATCH_BYTES];
+};
+
+struct osh_leaf {
+	unsigned int refs;
+	X509 *cert;
+	int64_t not_after_s;
+	unsigned char sid[OSH_TLS_SID_BYTES]; /* session id context: sandbox and host */
+};
+
+/* bio.c: a BIO over a struct osh_chan */
+BIO_METHOD *osh_chan_bio_method(void);
+/* Move scratch (if @c owns it) to the socket, the rest to the spill. */
+void osh_chan_push(struct osh_chan *c);
+
+/* verify.c */
+int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, size_t *ret_count);
+int osh_verify_expect(SSL *ssl, struct osh_str host);
+
+/* env.c */
+SSL_SESSION *osh_tls_sessions_take(struct osh_tls_sessions *sessions);
+int osh_tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+		       EVP_MAC_CTX *mac, int enc);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "tls/chan.h"
+#include "tls/priv.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/ocsp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+/*
+ * Upstream verification: chain to a certificate of the bundle (no partial chains), name or address
+ * of the authorised host, no SHA-1 (security level 2), and a stapled OCSP answer is believed: bad or
+ * revoked ends the handshake; a missing one does unless the certificate says must-staple.
+ */
+
+enum { OCSP_SKEW_S = 300, OCSP_MAX_AGE_S = -1 };
+
+static bool is_must_staple(X509 *cert)
+{
+	TLS_FEATURE *f = X509_get_ext_d2i(cert, NID_tlsfeature, NULL, NULL);
+	bool found = false;
+
+	for (int i = 0; f && i < sk_ASN1_INTEGER_num(f); i++)
+		if (ASN1_INTEGER_get(sk_ASN1_INTEGER_value(f, i)) == TLSEXT_TYPE_status_request)
+			found = true;
+	TLS_FEATURE_free(f);
+	return found;
+}
+
+static X509 *issuer_of(STACK_OF(X509) * chain, X509 *leaf)
+{
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		X509 *x = sk_X509_value(chain, i);
+
+		if (x != leaf && X509_check_issued(x, leaf) == X509_V_OK)
+			return x;
+	}
+	return NULL;
+}
+
+/* X509_V_OK or why the certificate is not to be trusted. */
+static int check_basic(SSL *ssl, OCSP_BASICRESP *basic, X509 *leaf)
+{
+	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+	X509 *issuer = chain ? issuer_of(chain, leaf) : NULL;
+	OCSP_CERTID *id = issuer ? OCSP_cert_to_id(EVP_sha1(), leaf, issuer) : NULL;
+	ASN1_GENERALIZEDTIME *from, *until;
+	int status, why, r = X509_V_ERR_OCSP_VERIFY_FAILED;
+
+	if (!id)
+		return X509_V_ERR_OCSP_VERIFY_FAILED;
+	if (OCSP_basic_verify(basic, chain, SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl)),
+			      OCSP_TRUSTOTHER) == 1 &&
+	    OCSP_resp_find_status(basic, id, &status, &why, NULL, &from, &until) == 1 &&
+	    OCSP_check_validity(from, until, OCSP_SKEW_S, OCSP_MAX_AGE_S) == 1) {
+		if (status == V_OCSP_CERTSTATUS_GOOD)
+			r = X509_V_OK;
+		else if (status == V_OCSP_CERTSTATUS_REVOKED)
+			r = X509_V_ERR_CERT_REVOKED;
+	}
+	OCSP_CERTID_free(id);
+	return r;
+}
+
+static int check_staple(SSL *ssl, X509 *leaf)
+{
+	const unsigned char *der = NULL;
+	long len = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
+	OCSP_RESPONSE *resp;
+	OCSP_BASICRESP *basic = NULL;
+	int r = X509_V_ERR_OCSP_VERIFY_FAILED;
+
+	if (!der || len <= 0)
+		return is_must_staple(leaf) ? X509_V_ERR_OCSP_VERIFY_NEEDED : X509_V_OK;
+	resp = d2i_OCSP_RESPONSE(NULL, &der, len);
+	if (resp && OCSP_response_status(resp) == OCSP_RESPONSE_STATUS_SUCCESSFUL)
+		basic = OCSP_response_get1_basic(resp);
+	if (basic)
+		r = check_basic(ssl, basic, leaf);
+	OCSP_BASICRESP_free(basic);
+	OCSP_RESPONSE_free(resp);
+	return r;
+}
+
+static int on_status(SSL *ssl, void *arg)
+{
+	X509 *leaf = SSL_get0_peer_certificate(ssl);
+	int r;
+
+	(void)arg;
+	if (SSL_session_reused(ssl))
+		return 1; /* judged when the session was made */
+	r = leaf ? check_staple(ssl, leaf) : X509_V_ERR_OCSP_VERIFY_FAILED;
+	if (r != X509_V_OK)
+		SSL_set_verify_result(ssl, r);
+	return r == X509_V_OK;
+}
+
+static int load_trust(X509_STORE *store, struct osh_str pem, size_t *ret_count)
+{
+	BIO *bio = BIO_new_mem_buf(pem.n ? pem.p : "", (int)pem.n);
+	size_t count = 0;
+	X509 *x;
+	int r = 0;
+
+	if (!bio)
+		return -ENOMEM;
+	while ((x = PEM_read_bio_X509(bio, NULL, NULL, (void *)"")) != NULL) {
+		if (X509_STORE_add_cert(store, x) == 1) /* a duplicate is success */
+			count++;
+		else
+			r = -ENOMEM;
+		X509_free(x);
+	}
+	if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		r = -EBADMSG; /* garbage in the middle: not half a trust store */
+	ERR_clear_error();
+	BIO_free(bio);
+	if (!r)
+		*ret_count = count;
+	return r;
+}
+
+int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, size_t *ret_count)
+{
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(client);
+	int r = load_trust(SSL_CTX_get_cert_store(client), trust_pem, ret_count);
+
+	if (r < 0)
+		return r;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+						       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	SSL_CTX_set_verify(client, SSL_VERIFY_PEER, NULL);
+	SSL_CTX_set_verify_depth(client, 8);
+	SSL_CTX_set_tlsext_status_type(client, TLSEXT_STATUSTYPE_ocsp);
+	SSL_CTX_set_tlsext_status_cb(client, on_status);
+	return 0;
+}
+
+int osh_verify_expect(SSL *ssl, struct osh_str host)
+{
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	char text[OSH_MINT_HOST_MAX + 1];
+	unsigned char ip[16];
+
+	if (!host.n || host.n >= sizeof(text) || memchr(host.p, '\0', host.n))
+		return -EINVAL;
+	memcpy(text, host.p, host.n);
+	text[host.n] = '\0';
+	if (inet_pton(AF_INET, text, ip) == 1 || inet_pton(AF_INET6, text, ip) == 1)
+		return X509_VERIFY_PARAM_set1_ip_asc(param, text) == 1 ? 0 : -EIO;
+	/* no server name for addresses (RFC 6066 3) */
+	if (SSL_set_tlsext_host_name(ssl, text) != 1 ||
+	    X509_VERIFY_PARAM_set1_host(param, text, host.n) != 1)
+		return -EIO;
+	return 0;
+}
