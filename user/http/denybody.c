@@ -51,7 +51,7 @@ static void field_value(char dst[KEY_MAX + 1], struct osh_str s)
  * keeps the head only.
  */
 static int insert_head(struct osh_buf *out, size_t at, unsigned int status, const char *type,
-		       const char *policy_key, bool head_request)
+		       const char *policy_key, bool head_request, bool keep_alive)
 {
 	size_t body = out->len - at;
 	char head[HEAD_MAX];
@@ -62,11 +62,11 @@ static int insert_head(struct osh_buf *out, size_t at, unsigned int status, cons
 		     "Content-Type: %s\r\n"
 		     "Content-Length: %zu\r\n"
 		     "%s%s%s"
-		     "Connection: close\r\n"
+		     "%s"
 		     "\r\n",
 		     status, osh_http_reason_phrase(status), type, body,
 		     policy_key ? "X-OpenShell-Policy: " : "", policy_key ? policy_key : "",
-		     policy_key ? "\r\n" : "");
+		     policy_key ? "\r\n" : "", keep_alive ? "" : "Connection: close\r\n");
 	if (n < 0 || (size_t)n >= sizeof(head))
 		return -EMSGSIZE;
 	if (head_request) {
@@ -156,7 +156,8 @@ int osh_deny_l7_response(const struct osh_deny_l7 *deny, struct osh_buf *out)
 	field_value(key, deny->policy_key);
 	r = osh_deny_l7_body(deny, out);
 	if (r == 0)
-		r = insert_head(out, at, 403, "application/json", key, deny->head_request);
+		r = insert_head(out, at, 403, "application/json", key, deny->head_request,
+				deny->keep_alive);
 	return settle(out, at, r);
 }
 
@@ -182,7 +183,7 @@ int osh_deny_response(const struct osh_deny_plain *deny, struct osh_buf *out)
 	r = j.err;
 	if (r == 0)
 		r = insert_head(out, at, deny->status, "application/json", NULL,
-				deny->head_request);
+				deny->head_request, false);
 	return settle(out, at, r);
 }
 
@@ -206,6 +207,6 @@ int osh_deny_https_url(struct osh_buf *out)
 	int r = osh_buf_add_str(out, OSH_STR("Use CONNECT for HTTPS URLs"));
 
 	if (r == 0)
-		r = insert_head(out, at, 400, "text/plain", NULL, false);
+		r = insert_head(out, at, 400, "text/plain", NULL, false, false);
 	return settle(out, at, r);
 }

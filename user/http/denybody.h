@@ -15,6 +15,7 @@ struct osh_deny_l7 {
 	struct osh_str host; /* empty: left out */
 	uint16_t port; /* 0: left out */
 	bool head_request; /* answer to HEAD: head only, with the length of the body */
+	bool keep_alive; /* leave out "Connection: close" */
 };
 
 /* Body only: error, policy, detail, then the rest in alphabetical order. */

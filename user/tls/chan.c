@@ -235,6 +235,9 @@ ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n)
 			break;
 		}
 		got += one;
+		/* spares the call that would only say "nothing more" */
+		if (c->sock_drained && !c->prefix.len && !SSL_has_pending(c->ssl))
+			break;
 	}
 	/* a failure after data is met again at the next call */
 	return got ? (ssize_t)got : r;
@@ -304,9 +307,15 @@ int osh_chan_flush(struct osh_chan *c)
 			c->err = -errno;
 		}
 	}
-	if (!c->err && c->spill.cap)
+	if (c->err)
+		return c->err;
+	if (c->spill.cap)
 		osh_buf_fini(&c->spill);
-	return c->err;
+	if (c->fin_wanted && !c->fin_sent) {
+		c->fin_sent = true;
+		(void)shutdown(c->fd, SHUT_WR); /* the peer may be gone already */
+	}
+	return 0;
 }
 
 size_t osh_chan_backlog(const struct osh_chan *c)
@@ -316,15 +325,14 @@ size_t osh_chan_backlog(const struct osh_chan *c)
 
 void osh_chan_shutdown(struct osh_chan *c)
 {
-	if (c->fin_sent || c->fd < 0)
+	if (c->fin_wanted || c->fd < 0)
 		return;
-	c->fin_sent = true;
+	c->fin_wanted = true;
 	if (c->ssl && c->established && !c->err) {
 		ERR_clear_error();
 		(void)SSL_shutdown(c->ssl); /* close_notify; the answer is not waited for */
 	}
-	if (osh_chan_flush(c) != -EAGAIN)
-		(void)shutdown(c->fd, SHUT_WR); /* the peer may be gone already */
+	(void)osh_chan_flush(c); /* the rest and the FIN go with a later flush */
 }
 
 bool osh_chan_has_pending(const struct osh_chan *c)

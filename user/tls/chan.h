@@ -34,7 +34,7 @@ struct osh_chan {
 	bool hup; /* the peer has shut down: a short read does not mean "drained" */
 	bool eof_clean; /* end of stream was authentic (FIN on plain, close_notify on TLS) */
 	bool established;
-	bool fin_sent;
+	bool fin_wanted, fin_sent;
 };
 
 /* Takes @take_fd. Plain at first; osh_chan_server()/_client() put TLS on it. */
@@ -69,11 +69,11 @@ void osh_chan_event(struct osh_chan *c, uint32_t events);
 ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n);
 /* Takes all of it or fails for good. */
 int osh_chan_write(struct osh_chan *c, const void *data, size_t n) OSH_MUST_CHECK;
-/* 0: everything is with the kernel; -EAGAIN: wait for EPOLLOUT; -errno. */
-int osh_chan_flush(struct osh_chan *c) OSH_MUST_CHECK;
+/* 0: everything is with the kernel; -EAGAIN: wait for EPOLLOUT; -errno (sticky, may be ignored). */
+int osh_chan_flush(struct osh_chan *c);
 /* Bytes accepted by osh_chan_write() that wait for the socket. */
 size_t osh_chan_backlog(const struct osh_chan *c);
-/* close_notify and FIN, after flushing what can be flushed; reading goes on. */
+/* close_notify and FIN behind everything written so far; reading goes on. */
 void osh_chan_shutdown(struct osh_chan *c);
 /* More could be read without news from the kernel. */
 bool osh_chan_has_pending(const struct osh_chan *c);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/denybody.h"
+#include "proxy/worker.h"
+
+#include <stdio.h>
+
+enum { LINGER_BYTES = 1024 * 1024 }; /* input dropped while the client takes its answer */
+
+static int linger(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+
+	if (c->up)
+		osh_px_up_free(c->up, false);
+	osh_px_dial_cancel(c);
+	osh_lookup_cancel(&c->lookup);
+	osh_px_conn_set(c, OSH_PX_LINGER);
+	osh_px_conn_deadline(c, px->cfg.timeouts.linger_ms, OSH_REASON_NONE);
+	c->req_body.left = LINGER_BYTES;
+	osh_chan_shutdown(&c->chan);
+	return 1;
+}
+
+/*
+ * Closing at once with unread input would make the kernel send RST, and the client could lose the
+ * answer: wait for its FIN, a little.
+ */
+int osh_px_step_linger(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+
+	for (;;) {
+		ssize_t n = osh_chan_read(&c->chan, px->rbuf, sizeof(px->rbuf));
+
+		if (n == -EAGAIN)
+			return 0;
+		if (n <= 0 || (uint64_t)n > c->req_body.left)
+			return OSH_PX_END;
+		c->req_body.left -= (uint64_t)n;
+	}
+}
+
+int osh_px_answered(struct osh_px_conn *c, bool may_keep)
+{
+	struct osh_px *px = c->box->px;
+	const struct osh_px_body *body = &c->req_body;
+
+	if (!may_keep || c->deny || c->forward || c->http10 || c->close_after || c->expect)
+		return linger(c);
+	if (body->kind == OSH_H1_BODY_NONE || body->done) {
+		osh_px_conn_set(c, OSH_PX_REQUEST);
+		osh_px_conn_deadline(c, px->cfg.timeouts.idle_ms, OSH_REASON_NONE);
+		return 1;
+	}
+	osh_px_conn_set(c, OSH_PX_DRAIN);
+	osh_px_conn_deadline(c, px->cfg.timeouts.body_ms, OSH_REASON_TIMEOUT);
+	return 1;
+}
+
+int osh_px_answer_raw(struct osh_px_conn *c, struct osh_str bytes)
+{
+	int r = osh_chan_write(&c->chan, bytes.p, bytes.n);
+
+	return r < 0 ? r : linger(c);
+}
+
+int osh_px_answer(struct osh_px_conn *c, unsigned int status, const char *error,
+		  struct osh_str detail, struct osh_str message, struct osh_str reason)
+{
+	const struct osh_deny_plain deny = {
+		.status = status,
+		.error = error,
+		.detail = detail,
+		.message = message,
+		.reason = reason,
+		.head_request = c->is_head,
+	};
+	struct osh_buf *out = &c->box->px->out;
+	int r;
+
+	c->status = (uint16_t)status;
+	osh_buf_reset(out);
+	r = osh_deny_response(&deny, out);
+	return r < 0 ? r : osh_px_answer_raw(c, osh_buf_str(out));
+}
+
+int osh_px_answer_bad_head(struct osh_px_conn *c, const struct osh_h1_head *head, int r)
+{
+	struct osh_str why = osh_str(osh_h1_error_text(head->error));
+
+	c->box->px->stats.bad_requests++;
+	osh_px_event(c, OSH_REC_PARSER_REJECT, OSH_REC_DENY,
+		     r == -EMSGSIZE ? OSH_REASON_HTTP_TOO_LARGE : OSH_REASON_HTTP_PARSE,
+		     "http-parser", why);
+	if (r == -EMSGSIZE)
+		return osh_px_answer(c, 431, "request_head_too_large", OSH_STR_NONE, why,
+				     OSH_STR_NONE);
+	return osh_px_answer(c, 400, "invalid_request", OSH_STR_NONE, why, OSH_STR_NONE);
+}
+
+static int answer_authority(struct osh_px_conn *c)
+{
+	struct osh_buf *out = &c->box->px->out;
+	int r;
+
+	osh_px_event(c, OSH_REC_AUTHORITY, OSH_REC_DENY, OSH_REASON_HTTP_AUTHORITY,
+		     "request-authority", OSH_STR_NONE);
+	osh_buf_reset(out);
+	r = osh_deny_authority(out);
+	return r < 0 ? r : osh_px_answer_raw(c, osh_buf_str(out));
+}
+
+static int answer_https_url(struct osh_px_conn *c)
+{
+	struct osh_buf *out = &c->box->px->out;
+	int r;
+
+	osh_buf_reset(out);
+	r = osh_deny_https_url(out);
+	return r < 0 ? r : osh_px_answer_raw(c, osh_buf_str(out));
+}
+
+int osh_px_answer_bad_request(struct osh_px_conn *c, unsigned int error)
+{
+	struct osh_str why = osh_str(osh_req_error_text((enum osh_req_error)error));
+
+	c->box->px->stats.bad_requests++;
+	if (error == OSH_REQ_AUTHORITY)
+		return answer_authority(c);
+	osh_px_event(c, OSH_REC_PARSER_REJECT, OSH_REC_DENY,
+		     error == OSH_REQ_H2C ? OSH_REASON_HTTP_UPGRADE : OSH_REASON_HTTP_TARGET,
+		     "http-parser", why);
+	switch (error) {
+	case OSH_REQ_HTTPS_URL:
+		return answer_https_url(c);
+	case OSH_REQ_BAD_SCHEME:
+		return osh_px_answer(c, 400, "unsupported_proxy_scheme", OSH_STR_NONE, why,
+				     OSH_STR_NONE);
+	case OSH_REQ_H2C:
+		return osh_px_answer(c, 403, "policy_denied", why, OSH_STR_NONE, OSH_STR_NONE);
+	case OSH_REQ_BAD_TARGET:
+	case OSH_REQ_BAD_QUERY:
+	case OSH_REQ_NOT_PROXY_FORM:
+		return osh_px_answer(c, 400, "invalid_request_target", OSH_STR_NONE, why,
+				     OSH_STR_NONE);
+	default:
+		return osh_px_answer(c, 400, "invalid_request", OSH_STR_NONE, why, OSH_STR_NONE);
+	}
+}
+
+int osh_px_answer_upstream(struct osh_px_conn *c, int r)
+{
+	struct osh_px *px = c->box->px;
+	char detail[OSH_HOST_MAX + 128];
+	struct osh_str host = osh_px_conn_host(c);
+
+	if (r == -EPERM) {
+		snprintf(detail, sizeof(detail), "%s %.*s:%u blocked: %s",
+			 c->connect && c->state == OSH_PX_DIAL ? "CONNECT" : "request to",
+			 OSH_STR_FMT(host), c->port, px->refusal.kind);
+		return osh_px_answer(c, 403, "ssrf_denied", osh_str(detail), OSH_STR_NONE,
+				     OSH_STR_NONE);
+	}
+	if (r == -ETIMEDOUT)
+		osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_TIMEOUT, "proxy",
+			     OSH_STR("no connection to the upstream in time"));
+	snprintf(detail, sizeof(detail), "connection to %.*s:%u failed", OSH_STR_FMT(host),
+		 c->port);
+	return osh_px_answer(c, 502, "upstream_unreachable", osh_str(detail), OSH_STR_NONE,
+			     OSH_STR_NONE);
+}

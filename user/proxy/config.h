@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a proxy worker can be told: ceilings, deadlines, resolver, operator's host table. The monitor
+ * sends it as one JSON object (OSH_MSG_CONFIG); members left out keep their default, unknown members
+ * are refused.
+ *
+ *	{"worker":0,
+ *	 "resolvers":["127.0.0.1:53"],            default: /etc/resolv.conf
+ *	 "hosts":{"api.example":["127.0.0.1:8443","[::1]"]},
+ *	 "limits":{"connections":4096,...},       names of the members below, without unit
+ *	 "timeouts_ms":{"head":30000,...},
+ *	 "spin_us":0}
+ */
+#ifndef OSH_PROXY_CONFIG_H
+#define OSH_PROXY_CONFIG_H
+
+#include "policy/addr.h"
+
+enum {
+	OSH_PX_ADDRS_MAX = 16, /* addresses of one name that are looked at */
+	OSH_PX_RESOLVERS_MAX = 4,
+	OSH_PX_HOSTS_MAX = 256,
+};
+
+/*
+ * Operator's host table: this name is dialled there, whatever DNS says. Trusted input: exempt from
+ * the address check, so that loopback origins are possible by the daemon's configuration alone.
+ */
+struct osh_px_host_entry {
+	char host[256]; /* lower case */
+	struct osh_addr addr[4];
+	uint16_t port[4]; /* 0: the port asked for */
+	uint8_t n;
+};
+
+struct osh_px_limits {
+	uint32_t connections; /* per sandbox and worker */
+	uint32_t connections_total; /* per worker */
+	uint32_t head_bytes; /* request or response head */
+	uint32_t fields;
+	uint32_t sites; /* host names with leaf per sandbox */
+	uint32_t identities; /* callers remembered per sandbox */
+	uint32_t idle_upstream; /* pooled connections per origin */
+	uint32_t idle_upstream_total; /* per worker */
+	uint32_t drain_bytes; /* body read and dropped to keep a denied connection */
+	uint32_t dns_cache; /* names */
+	uint32_t dns_inflight; /* lookups */
+	uint32_t dns_tcp; /* DNS connections per sandbox */
+};
+
+struct osh_px_timeouts {
+	uint32_t head_ms; /* first byte to end of a request head; also the CONNECT head */
+	uint32_t idle_ms; /* between requests */
+	uint32_t handshake_ms; /* TLS, either side */
+	uint32_t sniff_ms; /* first client bytes of an inspected tunnel */
+	uint32_t deny_sniff_ms; /* first client bytes of a denied connection, then reset */
+	uint32_t identity_ms; /* answers of the monitor and the signer */
+	uint32_t resolve_ms;
+	uint32_t dial_ms; /* all addresses */
+	uint32_t dial_stagger_ms; /* head start of the first address family */
+	uint32_t body_ms; /* no byte of a request body */
+	uint32_t response_ms; /* request sent to response head */
+	uint32_t stream_ms; /* no byte of a response body; event streams have none */
+	uint32_t tunnel_ms; /* no byte either way in a tunnel */
+	uint32_t half_close_ms; /* one direction of a tunnel is closed and the other silent */
+	uint32_t linger_ms; /* after a final answer, for the client to read it */
+	uint32_t upstream_idle_ms; /* pooled connection */
+	uint32_t dns_tcp_ms;
+};
+
+struct osh_px_cfg {
+	uint32_t worker;
+	uint32_t spin_us; /* poll this long before sleeping; 0: never */
+	uint32_t dns_ttl_s; /* of synthetic addresses */
+	struct osh_px_limits limits;
+	struct osh_px_timeouts timeouts;
+	struct osh_addr resolver[OSH_PX_RESOLVERS_MAX];
+	uint16_t resolver_port[OSH_PX_RESOLVERS_MAX];
+	uint32_t n_resolvers; /* 0: those of /etc/resolv.conf */
+	struct osh_px_host_entry *hosts; /* owned */
+	uint32_t n_hosts;
+};
+
+void osh_px_cfg_init(struct osh_px_cfg *cfg); /* defaults */
+void osh_px_cfg_fini(struct osh_px_cfg *cfg);
+/* -EBADMSG: @ret_why (of @why_size bytes) says what is wrong; @cfg must be freed all the same. */
+int osh_px_cfg_parse(struct osh_px_cfg *cfg, struct osh_str json, char *ret_why,
+		     size_t why_size) OSH_MUST_CHECK;
+
+#endif

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT */
+#include "proxy/worker.h"
+
+#include <stdio.h>
+
+/*
+ * A request that was sent: its body goes up, the response comes down, both re-framed. Reading a side
+ * stops while the other side's socket is full.
+ */
+
+enum {
+	JOIN_MAX = 16384, /* head and first body bytes up to this leave as one TLS record */
+	TURN_BYTES = 4 * OSH_PX_RBUF_BYTES, /* per wake-up; then the others have their turn */
+};
+
+/* ---- bodies ---- */
+
+/* Is there room towards @to, or could it be made? */
+static bool has_room(struct osh_chan *to)
+{
+	if (osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH)
+		return true;
+	return osh_chan_flush(to) != -EAGAIN || osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH;
+}
+
+/*
+ * Append what @in holds of a chunked body to px->wbuf at *at, coded anew (or bare with @bare).
+ * *ret_used bytes were taken; sets body->done at the end. @in is at most a read buffer, and coding
+ * anew never adds more than a chunk header per slice.
+ */
+static int recode(struct osh_px *px, struct osh_px_body *body, struct osh_str in, bool bare,
+		  size_t *at, size_t *ret_used)
+{
+	size_t used_all = 0;
+
+	while (!body->done && used_all < in.n) {
+		struct osh_str slice;
+		size_t used = 0;
+		int r = osh_chunked_next(&body->chunked, osh_str_sub(in, used_all, in.n), &used,
+					 &slice);
+
+		if (r < 0 && r != -EAGAIN)
+			return r;
+		used_all += used;
+		if (slice.n) {
+			if (sizeof(px->wbuf) - *at < slice.n + 32)
+				return -EMSGSIZE;
+			if (!bare)
+				*at += osh_chunk_head(px->wbuf + *at, slice.n);
+			memcpy(px->wbuf + *at, slice.p, slice.n);
+			*at += slice.n;
+			if (!bare) {
+				memcpy(px->wbuf + *at, "\r\n", 2);
+				*at += 2;
+			}
+		}
+		if (r == 1) {
+			body->done = true;
+			if (!bare) {
+				memcpy(px->wbuf + *at, OSH_CHUNK_END, sizeof(OSH_CHUNK_END) - 1);
+				*at += sizeof(OSH_CHUNK_END) - 1;
+			}
+		}
+		if (r == -EAGAIN)
+			break;
+	}
+	*ret_used = used_all;
+	return 0;
+}
+
+/* Send the part of @in that belongs to the body. *ret_used: how much that was. */
+static int relay_body(struct osh_px *px, struct osh_px_body *body, struct osh_str in, bool bare,
+		      struct osh_chan *to, size_t *ret_used)
+{
+	size_t at = 0;
+	int r;
+
+	switch (body->kind) {
+	case OSH_H1_BODY_LENGTH:
+		*ret_used = (size_t)OSH_MIN((uint64_t)in.n, body->left);
+		body->left -= *ret_used;
+		body->done = !body->left;
+		return osh_chan_write(to, in.p, *ret_used);
+	case OSH_H1_BODY_CLOSE:
+		*ret_used = in.n;
+		return osh_chan_write(to, in.p, in.n);
+	case OSH_H1_BODY_CHUNKED:
+		r = recode(px, body, in, bare, &at, ret_used);
+		return r < 0 ? r : osh_chan_write(to, px->wbuf, at);
+	default:
+		*ret_used = 0;
+		return 0;
+	}
+}
+
+/* ---- request body ---- */
+
+/* 0: nothing more for now; <0: the connection cannot go on. */
+static int pump_up(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	size_t moved = 0;
+
+	while (!c->req_body.done && moved < TURN_BYTES && has_room(&c->up->chan)) {
+		struct osh_str data = osh_buf_str(&c->in);
+		bool from_in = data.n > 0;
+		size_t used = 0;
+		int r;
+
+		if (!from_in) {
+			ssize_t n;
+
+			if (!osh_chan_has_pending(&c->chan))
+				break;
+			n = osh_chan_read(&c->chan, px->rbuf, sizeof(px->rbuf));
+			if (n == -EAGAIN)
+				break;
+			if (n <= 0)
+				return n ? (int)n : -ECONNRESET;
+			data = (struct osh_str){ px->rbuf, (size_t)n };
+		}
+		data.n = OSH_MIN(data.n, (size_t)OSH_PX_RBUF_BYTES);
+		r = relay_body(px, &c->req_body, data, false, &c->up->chan, &used);
+		if (r == -EBADMSG || r == -EMSGSIZE)
+			return r;
+		if (r < 0)
+			c->up->state = OSH_PX_UP_DEAD; /* its answer may be here all the same */
+		moved += used;
+		c->bytes_up += used;
+		if (from_in)
+			osh_buf_consume(&c->in, used);
+		else if (used < data.n && osh_buf_add(&c->in, data.p + used, data.n - used) < 0)
+			return -ENOMEM;
+		if (r < 0)
+			break;
+		osh_px_conn_deadline(c,
+				     c->req_body.done ? px->cfg.timeouts.response_ms
+						      : px->cfg.timeouts.body_ms,
+				     OSH_REASON_TIMEOUT);
+	}
+	return moved >= TURN_BYTES ? 1 : 0;
+}
+
+/* ---- response head ---- */
+
+static int put(struct osh_px *px, size_t *at, struct osh_str s)
+{
+	if (sizeof(px->wbuf) - *at < s.n)
+		return -EMSGSIZE;
+	memcpy(px->wbuf + *at, s.p, s.n);
+	*at += s.n;
+	return 0;
+}
+
+static bool is_ours(const struct osh_h1_field *f)
+{
+	return f->hop || f->id == OSH_HF_CONTENT_LENGTH || f->id == OSH_HF_TRANSFER_ENCODING;
+}
+
+/* Status line and fields without framing; the caller adds it and the empty line. */
+static int put_head(struct osh_px *px, const struct osh_h1_head *head, const char *buf, size_t *at)
+{
+	char line[32];
+	int n = snprintf(line, sizeof(line), "HTTP/1.1 %u ", head->status);
+	int r = put(px, at, (struct osh_str){ line, (size_t)n });
+
+	if (!r)
+		r = put(px, at, (struct osh_str){ buf + head->reason_off, head->reason_len });
+	if (!r)
+		r = put(px, at, OSH_STR("\r\n"));
+	for (unsigned int i = 0; !r && i < head->n_fields; i++) {
+		const struct osh_h1_field *f = &head->fields[i];
+
+		if (is_ours(f))
+			continue;
+		r = put(px, at, osh_h1_name(f, buf));
+		if (!r)
+			r = put(px, at, OSH_STR(": "));
+		if (!r)
+			r = put(px, at, osh_h1_value(f, buf));
+		if (!r)
+			r = put(px, at, OSH_STR("\r\n"));
+	}
+	return r;
+}
+
+static int put_length(struct osh_px *px, uint64_t length, size_t *at)
+{
+	char line[48];
+	int n = snprintf(line, sizeof(line), "Content-Length: %llu\r\n",
+			 (unsigned long long)length);
+
+	return put(px, at, (struct osh_str){ line, (size_t)n });
+}
+
+static int put_final_framing(struct osh_px_conn *c, const struct osh_h1_head *head, size_t *at)
+{
+	struct osh_px *px = c->box->px;
+	bool bodiless = head->status == 204;
+	int r = 0;
+
+	if (c->resp_body.kind == OSH_H1_BODY_CHUNKED && c->resp_chunked)
+		r = put(px, at, OSH_STR("Transfer-Encoding: chunked\r\n"));
+	else if (head->length != OSH_H1_LEN_NONE && !bodiless && !head->chunked)
+		r = put_length(px, head->length, at); /* also what HEAD and 304 say */
+	if (!r && c->close_after)
+		r = put(px, at, OSH_STR("Connection: close\r\n"));
+	return r ? r : put(px, at, OSH_STR("\r\n"));
+}
+
+/* 100, 102, 103: passed on as they come; the final answer is still to be. */
+static int on_interim(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf)
+{
+	struct osh_px *px = c->box->px;
+	size_t at = 0;
+	int r;
+
+	if (c->http10)
+		return 0; /* RFC 9110 15.2 */
+	r = put_head(px, head, buf, &at);
+	if (!r)
+		r = put(px, &at, OSH_STR("\r\n"));
+	return r < 0 ? r : osh_chan_write(&c->chan, px->wbuf, at);
+}
+
+static int bad_response(struct osh_px_conn *c, struct osh_str why)
+{
+	osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_HTTP_RESPONSE, "http-parser",
+		     why);
+	return osh_px_answer(c, 502, "invalid_upstream_response", OSH_STR_NONE,
+			     OSH_STR("the upstream's response is malformed"), OSH_STR_NONE);
+}
+
+/* 101: only when asked for, and for what was asked for. */
+static int on_switch(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf,
+		     struct osh_str rest)
+{
+	struct osh_px *px = c->box->px;
+	size_t at = 0;
+	int r;
+
+	if (!c->upgrade || !c->req_body.done || !head->upgrade)
+		return bad_response(c, OSH_STR("101 that was not asked for"));
+	r = put_head(px, head, buf, &at);
+	if (!r)
+		r = put(px, &at, OSH_STR("Connection: Upgrade\r\nUpgrade: "));
+	if (!r)
+		r = put(px, &at, osh_h1_get(head, buf, OSH_HF_UPGRADE));
+	if (!r)
+		r = put(px, &at, OSH_STR("\r\n\r\n"));
+	if (!r)
+		r = osh_chan_write(&c->chan, px->wbuf, at);
+	if (!r && rest.n)
+		r = osh_chan_write(&c->chan, rest.p, rest.n);
+	if (r < 0)
+		return r;
+	c->bytes_down += at + rest.n;
+	osh_px_tunnel_begin(c, true);
+	return 1;
+}
+
+/*
+ * A final head: write it together with the first bytes of the body. *ret_used counts the body
+ * bytes of @rest that were taken.
+ */
+static int on_final(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf,
+		    struct osh_str rest, size_t *ret_used)
+{
+	struct osh_px *px = c->box->px;
+	struct osh_str type = osh_h1_get(head, buf, OSH_HF_CONTENT_TYPE);
+	enum osh_h1_body kind = osh_h1_response_body(head,
+						     c->is_head ? OSH_STR("HEAD") : OSH_STR("GET"));
+	size_t at = 0;
+	int r;
+
+	c->resp_begun = true;
+	c->status = head->status;
+	c->resp_body = (struct osh_px_body){
+		.kind = (uint8_t)kind,
+		.left = kind == OSH_H1_BODY_LENGTH ? head->length : 0,
+		.done = kind == OSH_H1_BODY_NONE || (kind == OSH_H1_BODY_LENGTH && !head->length),
+	};
+	osh_chunked_init(&c->resp_body.chunked);
+	c->up_eof = !osh_h1_persistent(head, kind);
+	c->resp_chunked = kind == OSH_H1_BODY_CHUNKED && !c->http10;
+	/* an answer before the end of the request body leaves the client's bytes in doubt */
+	if (kind == OSH_H1_BODY_CLOSE || (kind == OSH_H1_BODY_CHUNKED && c->http10) ||
+	    !c->req_body.done)
+		c->close_after = true;
+	c->stream = type.n >= 17 &&
+		    osh_str_ieq(osh_str_sub(type, 0, 17), OSH_STR("text/event-stream"));
+	r = put_head(px, head, buf, &at);
+	if (!r)
+		r = put_final_framing(c, head, &at);
+	if (r < 0)
+		return r;
+	*ret_used = 0;
+	if (kind == OSH_H1_BODY_LENGTH && at + rest.n <= JOIN_MAX) {
+		*ret_used = (size_t)OSH_MIN((uint64_t)rest.n, c->resp_body.left);
+		memcpy(px->wbuf + at, rest.p, *ret_used);
+		at += *ret_used;
+		c->resp_body.left -= *ret_used;
+		c->resp_body.done = !c->resp_body.left;
+	} else if (kind == OSH_H1_BODY_CHUNKED && rest.n + at <= JOIN_MAX) {
+		r = recode(px, &c->resp_body, rest, !c->resp_chunked, &at, ret_used);
+		if (r < 0)
+			return r;
+	}
+	c->bytes_down += at;
+	return osh_chan_write(&c->chan, px->wbuf, at);
+}
+
+/* ---- response ---- */
+
+/* Bytes beyond the response: the upstream talks out of turn and is not to be reused. */
+static void check_surplus(struct osh_px_conn *c, struct osh_str rest)
+{
+	if (c->resp_body.done && rest.n)
+		c->up_eof = true;
+}
+
+/* Body bytes after the head. */
+static int feed_body(struct osh_px_conn *c, struct osh_str data)
+{
+	struct osh_px *px = c->box->px;
+	size_t used = 0;
+	int r;
+
+	if (data.n && !c->resp_body.done) {
+		r = relay_body(px, &c->resp_body, data, !c->resp_chunked, &c->chan, &used);
+		if (r < 0)
+			return r; /* mid-body: the client must not take it for complete */
+		c->bytes_down += used;
+	}
+	check_surplus(c, osh_str_sub(data, used, data.n));
+	return 0;
+}
+
+/*
+ * One or more heads and what follows. *ret_used: bytes taken of @data; less than all only while a
+ * head is incomplete. 1: state changed.
+ */
+static int feed(struct osh_px_conn *c, struct osh_str data, size_t *ret_used)
+{
+	struct osh_px *px = c->box->px;
+	size_t at = 0;
+
+	while (!c->resp_begun) {
+		struct osh_h1_head *head = c->head ? c->head : &px->head;
+		struct osh_str in = osh_str_sub(data, at, data.n), rest;
+		size_t used = 0;
+		int r;
+
+		if (!c->head)
+			osh_h1_init(head, OSH_H1_RESPONSE);
+		r = in.n ? osh_h1_parse(head, in.p, in.n, &px->h1_limits) : -EAGAIN;
+		if (r == -EAGAIN) {
+			*ret_used = at;
+			if (in.n && !c->head) {
+				c->head = malloc(sizeof(*c->head));
+				if (!c->head)
+					return -ENOMEM;
+				*c->head = *head;
+			}
+			return 0;
+		}
+		if (r < 0)
+			return bad_response(c, osh_str(osh_h1_error_text(head->error)));
+		rest = osh_str_sub(in, head->head_len, in.n);
+		at += head->head_len;
+		if (head->status == 101) {
+			r = on_switch(c, head, in.p, rest);
+			at = data.n;
+		} else if (head->status < 200) {
+			r = on_interim(c, head, in.p);
+		} else {
+			r = on_final(c, head, in.p, rest, &used);
+			at += used;
+		}
+		free(c->head);
+		c->head = NULL;
+		*ret_used = at;
+		if (r)
+			return r;
+	}
+	*ret_used = data.n;
+	return feed_body(c, osh_str_sub(data, at, data.n));
+}
+
+/* Would sending the request again be harmless, and is it unlikely that it was worked on? */
+static bool may_retry(const struct osh_px_conn *c)
+{
+	return c->up->used && !c->resp_begun && !c->retries && !c->up_in.len &&
+	       c->req_body.kind == OSH_H1_BODY_NONE && !c->upgrade;
+}
+
+static int on_up_end(struct osh_px_conn *c, bool clean)
+{
+	if (may_retry(c)) {
+		c->retries++;
+		osh_px_up_free(c->up, false);
+		osh_px_conn_set(c, OSH_PX_ROUTE);
+		return 1;
+	}
+	if (!c->resp_begun) {
+		osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_UPSTREAM_CLOSED, "proxy",
+			     OSH_STR_NONE);
+		return osh_px_answer(c, 502, "upstream_closed", OSH_STR_NONE,
+				     OSH_STR("the upstream closed before it answered"),
+				     OSH_STR_NONE);
+	}
+	if (c->resp_body.kind == OSH_H1_BODY_CLOSE && clean) {
+		c->resp_body.done = true;
+		c->up_eof = true;
+		return 0;
+	}
+	/* cut short: end without a proper close, so that the client can tell */
+	osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_UPSTREAM_CLOSED, "proxy",
+		     OSH_STR("response cut short"));
+	return -ECONNRESET;
+}
+
+static int pump_down(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	size_t moved = 0;
+
+	while (c->state == OSH_PX_EXCHANGE && !c->resp_body.done && has_room(&c->chan)) {
+		struct osh_str data;
+		size_t used = 0;
+		ssize_t n;
+		int r;
+
+		if (moved >= TURN_BYTES)
+			return 1;
+		if (!osh_chan_has_pending(&c->up->chan))
+			break;
+		n = osh_chan_read(&c->up->chan, px->rbuf, sizeof(px->rbuf));
+		if (n == -EAGAIN)
+			break;
+		if (n <= 0)
+			return on_up_end(c, n == 0 && c->up->chan.eof_clean);
+		moved += (size_t)n;
+		data = (struct osh_str){ px->rbuf, (size_t)n };
+		if (c->up_in.len) {
+			if (osh_buf_add(&c->up_in, px->rbuf, (size_t)n) < 0)
+				return -EMSGSIZE;
+			data = osh_buf_str(&c->up_in);
+		}
+		r = feed(c, data, &used);
+		if (r)
+			return r;
+		if (c->up_in.len)
+			osh_buf_consume(&c->up_in, used);
+		else if (used < data.n && osh_buf_add(&c->up_in, data.p + used, data.n - used) < 0)
+			return -ENOMEM;
+		if (c->stream)
+			osh_px_conn_deadline(c, 86400000, OSH_REASON_TIMEOUT);
+		else if (c->resp_begun && !c->resp_body.done)
+			osh_px_conn_deadline(c, px->cfg.timeouts.stream_ms, OSH_REASON_TIMEOUT);
+	}
+	return 0;
+}
+
+/* The exchange is over: what becomes of both connections? */
+static int finish(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+
+	if (c->up_eof || !c->req_body.done || c->up->state != OSH_PX_UP_READY)
+		osh_px_up_free(c->up, false);
+	else
+		osh_px_up_release(c->up);
+	if (c->close_after)
+		return osh_px_answered(c, false);
+	osh_px_conn_set(c, OSH_PX_REQUEST);
+	osh_px_conn_deadline(c, px->cfg.timeouts.idle_ms, OSH_REASON_NONE);
+	return 1;
+}
+
+/* A client that has gone should not keep its upstream working. */
+static int check_client(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	ssize_t n;
+
+	if (!c->chan.hup || c->client_eof || !osh_chan_has_pending(&c->chan) ||
+	    c->in.len > OSH_H1_HEAD_MAX)
+		return 0;
+	n = osh_chan_read(&c->chan, px->rbuf, 16384);
+	if (n == -EAGAIN)
+		return 0;
+	if (n > 0) /* pipelined behind a half-close */
+		return osh_buf_add(&c->in, px->rbuf, (size_t)n);
+	c->client_eof = true;
+	/* nobody half-closes TLS and waits; on plain TCP it is an old but legal habit */
+	return n < 0 || c->tls ? -ECONNRESET : 0;
+}
+
+int osh_px_step_exchange(struct osh_px_conn *c)
+{
+	int up, down = 0;
+
+	up = c->up->state == OSH_PX_UP_READY ? pump_up(c) : 0;
+	if (up < 0) {
+		if (up != -EBADMSG && up != -EMSGSIZE)
+			return up;
+		osh_px_event(c, OSH_REC_PARSER_REJECT, OSH_REC_DENY, OSH_REASON_HTTP_PARSE,
+			     "http-parser", OSH_STR("malformed chunked body"));
+		return c->resp_begun
+			       ? -EBADMSG
+			       : osh_px_answer(c, 400, "invalid_request", OSH_STR_NONE,
+					       OSH_STR("malformed chunked body"), OSH_STR_NONE);
+	}
+	down = pump_down(c);
+	if (down < 0 || c->state != OSH_PX_EXCHANGE)
+		return down;
+	if (c->resp_begun && c->resp_body.done)
+		return finish(c);
+	if (c->up->state == OSH_PX_UP_DEAD && !osh_chan_has_pending(&c->up->chan))
+		return on_up_end(c, false);
+	if (c->req_body.done) {
+		int r = check_client(c);
+
+		if (r < 0)
+			return r;
+	}
+	return up > 0 || down > 0;
+}

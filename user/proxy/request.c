@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/denybody.h"
+#include "http/sniff.h"
+#include "proxy/worker.h"
+
+#include <stdio.h>
+
+/* One request head: parse, canonicalise, decide, write down what the upstream will get. */
+
+/* ---- events and denials ---- */
+
+static void log_request(struct osh_px_conn *c, const struct osh_req_verdict *v,
+			const struct osh_request_facts *facts, struct osh_str reason)
+{
+	static const enum osh_rec_verdict verdicts[] = {
+		[OSH_DECISION_DENY] = OSH_REC_DENY,
+		[OSH_DECISION_ALLOW] = OSH_REC_ALLOW,
+		[OSH_DECISION_AUDIT] = OSH_REC_AUDIT,
+	};
+	struct osh_rec rec;
+
+	osh_px_event_begin(c, &rec, OSH_REC_L7,
+			   v->verdict == OSH_DECISION_ALLOW && c->upgrade ? OSH_REC_ALLOW_UPGRADE
+									  : verdicts[v->verdict],
+			   v->reason);
+	osh_rec_set(&rec, OSH_REC_METHOD, facts->method);
+	osh_rec_set(&rec, OSH_REC_PATH, facts->path);
+	osh_rec_set(&rec, OSH_REC_POLICY_KEY, v->key);
+	osh_rec_set(&rec, OSH_REC_POLICY_NAME, v->name);
+	osh_rec_set_z(&rec, OSH_REC_ENGINE, "l7");
+	osh_rec_set_z(&rec, OSH_REC_PROTOCOL, "rest");
+	if (reason.n)
+		osh_rec_set(&rec, OSH_REC_REASON, reason);
+	if (v->verdict == OSH_DECISION_DENY)
+		rec.http_status = 403;
+	osh_px_event_put(c->box->px, &rec);
+}
+
+static int deny(struct osh_px_conn *c, const struct osh_req_verdict *v,
+		const struct osh_request_facts *facts)
+{
+	struct osh_px *px = c->box->px;
+	const struct osh_px_body *body = &c->req_body;
+	struct osh_deny_l7 d = {
+		.policy_key = v->key,
+		.policy_name = v->name,
+		.method = facts->method,
+		.path = facts->path,
+		.binary = c->who->id.self.path,
+		.host = osh_px_conn_host(c),
+		.port = c->port,
+		.head_request = c->is_head,
+	};
+	size_t at;
+	int r;
+
+	px->stats.denied_requests++;
+	osh_buf_reset(&px->out);
+	r = osh_req_reason(v, facts, &px->out);
+	if (r < 0)
+		return r;
+	at = px->out.len;
+	/* the answer is built behind the reason it quotes: make sure that it stays where it is */
+	r = osh_buf_reserve(&px->out, 4 * at + 16384);
+	if (r < 0)
+		return r;
+	d.detail = (struct osh_str){ px->out.data, at };
+	log_request(c, v, facts, d.detail);
+	d.keep_alive =
+		!c->deny && !c->forward && !c->http10 && !c->close_after && !c->expect &&
+		(body->kind == OSH_H1_BODY_NONE ||
+		 (body->kind == OSH_H1_BODY_LENGTH && body->left <= px->cfg.limits.drain_bytes));
+	r = osh_deny_l7_response(&d, &px->out);
+	if (!r)
+		r = osh_chan_write(&c->chan, px->out.data + at, px->out.len - at);
+	return r < 0 ? r : osh_px_answered(c, d.keep_alive);
+}
+
+/* The connection itself is denied: say so in the client's protocol (D26), or since a reload. */
+static int deny_connection(struct osh_px_conn *c, const struct osh_conn_verdict *v,
+			   const struct osh_req *req)
+{
+	struct osh_px *px = c->box->px;
+	char detail[OSH_HOST_MAX + 1200];
+
+	px->stats.denied_requests++;
+	snprintf(detail, sizeof(detail), "%.*s %.*s:%u%.*s not permitted by policy",
+		 (int)OSH_MIN(req->method.n, 32), req->method.p, OSH_STR_FMT(osh_px_conn_host(c)),
+		 c->port, (int)OSH_MIN(req->path.n, 1024), req->path.p);
+	return osh_px_answer(
+		c, 403, "policy_denied", osh_str(detail), OSH_STR_NONE,
+		osh_str(v ? osh_conn_reason(v) : osh_reason_text((enum osh_reason)c->deny)));
+}
+
+/* ---- what the upstream gets ---- */
+
+static int put(struct osh_buf *out, struct osh_str a, struct osh_str b, struct osh_str d)
+{
+	int r = osh_buf_reserve(out, a.n + b.n + d.n);
+
+	if (r < 0)
+		return r;
+	memcpy(out->data + out->len, a.p, a.n);
+	out->len += a.n;
+	if (b.n)
+		memcpy(out->data + out->len, b.p, b.n);
+	out->len += b.n;
+	if (d.n)
+		memcpy(out->data + out->len, d.p, d.n);
+	out->len += d.n;
+	return 0;
+}
+
+static int put_host(struct osh_px_conn *c, struct osh_buf *out)
+{
+	struct osh_str host = osh_px_conn_host(c);
+	bool v6 = c->site->is_addr && !osh_addr_is_v4(&c->site->addr);
+	uint16_t usual = c->tls ? 443 : 80;
+	char port[8] = "";
+
+	if (c->port != usual)
+		snprintf(port, sizeof(port), ":%u", c->port);
+	if (v6)
+		return osh_buf_printf(out, "Host: [%.*s]%s\r\n", OSH_STR_FMT(host), port);
+	if (port[0])
+		return osh_buf_printf(out, "Host: %.*s%s\r\n", OSH_STR_FMT(host), port);
+	return put(out, OSH_STR("Host: "), host, OSH_STR("\r\n"));
+}
+
+/* Fields that the proxy writes itself, or that must not pass. */
+static bool is_ours(const struct osh_h1_field *f)
+{
+	return f->hop || f->id == OSH_HF_HOST || f->id == OSH_HF_CONTENT_LENGTH ||
+	       f->id == OSH_HF_TRANSFER_ENCODING;
+}
+
+static int put_fields(const struct osh_h1_head *head, const char *buf, struct osh_buf *out)
+{
+	for (unsigned int i = 0; i < head->n_fields; i++) {
+		const struct osh_h1_field *f = &head->fields[i];
+		int r;
+
+		if (is_ours(f))
+			continue;
+		/* name and value are valid: the line is written as it was, blanks trimmed */
+		r = put(out, osh_h1_name(f, buf), OSH_STR(": "), osh_h1_value(f, buf));
+		if (!r)
+			r = osh_buf_add(out, "\r\n", 2);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int put_framing(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf,
+		       struct osh_buf *out)
+{
+	int r = 0;
+
+	if (head->body == OSH_H1_BODY_CHUNKED)
+		r = osh_buf_add_str(out, OSH_STR("Transfer-Encoding: chunked\r\n"));
+	else if (head->length != OSH_H1_LEN_NONE)
+		r = osh_buf_printf(out, "Content-Length: %llu\r\n",
+				   (unsigned long long)head->length);
+	if (!r && c->upgrade)
+		r = put(out, OSH_STR("Connection: Upgrade\r\nUpgrade: "),
+			osh_h1_get(head, buf, OSH_HF_UPGRADE), OSH_STR("\r\n"));
+	if (!r && c->forward)
+		r = osh_buf_add_str(out, OSH_STR("Via: 1.1 openshell-sandbox\r\n"));
+	return r ? r : osh_buf_add(out, "\r\n", 2);
+}
+
+static int serialise(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf,
+		     const struct osh_req *req)
+{
+	struct osh_buf *out = &c->req;
+	int r;
+
+	osh_buf_reset(out);
+	r = put(out, req->method, OSH_STR(" "), req->path);
+	if (!r && req->query.p)
+		r = put(out, OSH_STR("?"), req->query, OSH_STR_NONE);
+	if (!r)
+		r = osh_buf_add_str(out, OSH_STR(" HTTP/1.1\r\n"));
+	if (!r)
+		r = put_host(c, out);
+	if (!r)
+		r = put_fields(head, buf, out);
+	return r ? r : put_framing(c, head, buf, out);
+}
+
+/* ---- the request ---- */
+
+static void begin(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf)
+{
+	c->is_head = osh_str_is(osh_h1_method(head, buf), "HEAD");
+	c->http10 = head->minor == 0;
+	c->expect = head->expect_continue && head->minor == 1;
+	c->upgrade = head->upgrade && head->minor == 1;
+	c->close_after = !osh_h1_persistent(head, head->body) || c->forward;
+	c->resp_begun = c->resp_chunked = c->stream = c->up_eof = false;
+	c->retries = 0;
+	c->req_body = (struct osh_px_body){
+		.kind = (uint8_t)head->body,
+		.left = head->body == OSH_H1_BODY_LENGTH ? head->length : 0,
+		.done = head->body == OSH_H1_BODY_NONE ||
+			(head->body == OSH_H1_BODY_LENGTH && !head->length),
+	};
+	c->resp_body = (struct osh_px_body){ 0 };
+	if (head->body == OSH_H1_BODY_CHUNKED)
+		osh_chunked_init(&c->req_body.chunked);
+}
+
+/* Facts of the request and the decision by the current image. */
+static void decide(struct osh_px_conn *c, const struct osh_request_facts *facts,
+		   struct osh_req_verdict *ret)
+{
+	const struct osh_idclass *cls = osh_px_who_class(c->box, c->who);
+
+	*ret = (struct osh_req_verdict){ .verdict = OSH_DECISION_DENY,
+					 .reason = OSH_REASON_INTERNAL };
+	if (cls && c->box->now.img)
+		osh_decide_request(c->box->now.img, cls, osh_px_conn_host(c), c->port, facts, ret);
+}
+
+int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf)
+{
+	struct osh_px *px = c->box->px;
+	struct osh_req_place place = {
+		.proxy_port = c->forward,
+		.tls = c->tls,
+		.host = osh_px_conn_host(c),
+		.port = c->port,
+	};
+	enum osh_req_error error = OSH_REQ_OK;
+	struct osh_req_verdict rv;
+	struct osh_conn_verdict v;
+	struct osh_req *req = &px->req;
+	struct osh_request_facts facts;
+	int r;
+
+	px->stats.requests++;
+	begin(c, head, buf);
+	if (head->expect_other)
+		return osh_px_answer(c, 417, "expectation_failed", OSH_STR_NONE,
+				     OSH_STR("unknown expectation"), OSH_STR_NONE);
+	/* D20: judged by what is current now, the connection first */
+	if (c->generation != c->box->now.generation || c->deny) {
+		osh_px_conn_decide(c, &v);
+		c->inspect = (uint8_t)v.inspect;
+		c->slashes = v.allow_encoded_slash;
+		c->generation = v.generation;
+	} else {
+		v.verdict = OSH_DECISION_ALLOW;
+	}
+	place.allow_encoded_slash = c->slashes;
+	if (c->deny) /* whatever Host says, the answer is the same */
+		place.host = OSH_STR_NONE;
+	r = osh_req_build(head, buf, &place, req, &error);
+	if (c->deny || v.verdict == OSH_DECISION_DENY) {
+		if (r < 0) {
+			req->method = osh_h1_method(head, buf);
+			req->path = OSH_STR("");
+		}
+		return deny_connection(c, v.verdict == OSH_DECISION_DENY ? &v : NULL, req);
+	}
+	if (r < 0)
+		return osh_px_answer_bad_request(c, error);
+	facts = (struct osh_request_facts){
+		.method = req->method,
+		.path = req->path,
+		.query = req->query.p ? &req->params : NULL,
+		.has_body = head->body != OSH_H1_BODY_NONE,
+		.is_ws_upgrade = c->upgrade && osh_ws_upgrade_is_valid(head, buf),
+	};
+	decide(c, &facts, &rv);
+	if (rv.verdict == OSH_DECISION_DENY)
+		return deny(c, &rv, &facts);
+	osh_buf_reset(&px->out);
+	if (rv.verdict == OSH_DECISION_AUDIT && osh_req_reason(&rv, &facts, &px->out) < 0)
+		osh_buf_reset(&px->out);
+	log_request(c, &rv, &facts, osh_buf_str(&px->out));
+	r = serialise(c, head, buf, req);
+	if (r < 0)
+		return r;
+	osh_px_conn_set(c, OSH_PX_ROUTE);
+	osh_px_conn_deadline(c,
+			     px->cfg.timeouts.resolve_ms + px->cfg.timeouts.dial_ms +
+				     px->cfg.timeouts.handshake_ms,
+			     OSH_REASON_UPSTREAM_UNREACHABLE);
+	return 1;
+}
+
+bool osh_px_request_allowed_now(struct osh_px_conn *c)
+{
+	struct osh_str line = osh_buf_str(&c->req), target;
+	struct osh_px *px = c->box->px;
+	struct osh_request_facts facts;
+	struct osh_req_verdict v;
+	size_t n = 0;
+
+	/* what was sent begins with the canonical request line */
+	if (!osh_str_split(&line, ' ', &facts.method) || !osh_str_split(&line, ' ', &target))
+		return false;
+	facts = (struct osh_request_facts){ .method = facts.method };
+	facts.has_body = c->req_body.kind != OSH_H1_BODY_NONE;
+	facts.is_ws_upgrade = c->upgrade;
+	facts.path = osh_str_sub(target, 0, osh_str_find(target, '?'));
+	if (facts.path.n < target.n) {
+		if (osh_query_decode(osh_str_sub(target, facts.path.n + 1, target.n),
+				     px->req.query_mem, sizeof(px->req.query_mem), px->req.pairs,
+				     OSH_REQ_PAIRS_MAX, &n) < 0)
+			return false;
+		px->req.params = (struct osh_query){ px->req.pairs, n };
+		facts.query = &px->req.params;
+	}
+	decide(c, &facts, &v);
+	return v.verdict != OSH_DECISION_DENY;
+}
+
+/* ---- states ---- */
+
+static int keep_partial(struct osh_px_conn *c, struct osh_str data, bool from_in)
+{
+	struct osh_px *px = c->box->px;
+
+	if (!from_in && osh_buf_add(&c->in, data.p, data.n) < 0)
+		return -ENOMEM;
+	if (!c->head) {
+		c->head = malloc(sizeof(*c->head));
+		if (!c->head)
+			return -ENOMEM;
+		*c->head = px->head;
+		/* the clock of this head starts with its first byte */
+		osh_px_conn_deadline(c, px->cfg.timeouts.head_ms, OSH_REASON_TIMEOUT);
+	}
+	return 0;
+}
+
+int osh_px_step_request(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	bool from_in = c->in.len > 0, fresh = from_in && !c->head;
+	struct osh_h1_head *head = c->head ? c->head : &px->head;
+	struct osh_str data = osh_buf_str(&c->in);
+	ssize_t n = -EAGAIN;
+	int r;
+
+	/* bytes read ahead come first; they may be a whole request */
+	if (!fresh) {
+		if (!osh_chan_has_pending(&c->chan))
+			return 0;
+		n = osh_chan_read(&c->chan, px->rbuf, sizeof(px->rbuf));
+		if (n == -EAGAIN)
+			return 0;
+		if (n <= 0)
+			return n == 0 && !from_in ? OSH_PX_END : n ? (int)n : -ECONNRESET;
+		data = (struct osh_str){ px->rbuf, (size_t)n };
+		if (from_in) {
+			r = osh_buf_add(&c->in, px->rbuf, (size_t)n);
+			if (r < 0)
+				return r;
+			data = osh_buf_str(&c->in);
+		}
+	}
+	if (!c->head)
+		osh_h1_init(head, OSH_H1_REQUEST);
+	r = osh_h1_parse(head, data.p, data.n, &px->h1_limits);
+	if (r == -EAGAIN) {
+		r = keep_partial(c, data, from_in);
+		return r < 0 ? r : 1;
+	}
+	c->is_head = false;
+	if (r < 0)
+		return osh_px_answer_bad_head(c, head, r);
+	r = osh_px_request(c, head, data.p);
+	if (c->state != OSH_PX_CLOSED && r >= 0) {
+		if (from_in)
+			osh_buf_consume(&c->in, head->head_len);
+		else if (osh_buf_add(&c->in, data.p + head->head_len, data.n - head->head_len) < 0)
+			r = -ENOMEM;
+	}
+	free(c->head);
+	c->head = NULL;
+	return r;
+}
+
+int osh_px_step_drain(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	size_t take;
+
+	/* only bodies of known, small length come here */
+	for (;;) {
+		if (c->in.len) {
+			take = (size_t)OSH_MIN((uint64_t)c->in.len, c->req_body.left);
+			osh_buf_consume(&c->in, take);
+			c->req_body.left -= take;
+		}
+		if (!c->req_body.left) {
+			c->req_body.done = true;
+			return osh_px_answered(c, true);
+		}
+		ssize_t n = osh_chan_read(&c->chan, px->rbuf, sizeof(px->rbuf));
+
+		if (n == -EAGAIN)
+			return 0;
+		if (n <= 0)
+			return OSH_PX_END;
+		if (osh_buf_add(&c->in, px->rbuf, (size_t)n) < 0)
+			return -ENOMEM;
+	}
+}
+
+int osh_px_step_route(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	int r = osh_px_up_ready(c);
+
+	if (r == -EAGAIN)
+		return 0;
+	if (r < 0)
+		return osh_px_answer_upstream(c, r);
+	r = osh_chan_write(&c->up->chan, c->req.data, c->req.len);
+	if (r < 0) {
+		/* found dead only now; step_exchange() knows when a retry is safe */
+		c->up->state = OSH_PX_UP_DEAD;
+	}
+	c->bytes_up += c->req.len;
+	osh_px_conn_set(c, OSH_PX_EXCHANGE);
+	osh_px_conn_deadline(
+		c, c->req_body.done ? px->cfg.timeouts.response_ms : px->cfg.timeouts.body_ms,
+		OSH_REASON_TIMEOUT);
+	return 1;
+}

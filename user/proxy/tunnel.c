@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include "http/hello.h"
+#include "proxy/worker.h"
+
+/*
+ * Bytes both ways: endpoints without protocol (D8), and upgraded connections. The client's first
+ * bytes of the former are looked at: a ClientHello must name the authorised host.
+ */
+
+enum { TURN_BYTES = 4 * OSH_PX_RBUF_BYTES };
+
+void osh_px_tunnel_begin(struct osh_px_conn *c, bool upgraded)
+{
+	struct osh_px *px = c->box->px;
+
+	c->upgraded = upgraded;
+	c->checked = upgraded || c->tls_skip;
+	c->client_eof = c->up_eof = false;
+	osh_px_conn_set(c, OSH_PX_TUNNEL);
+	osh_px_conn_deadline(c, px->cfg.timeouts.tunnel_ms, OSH_REASON_TIMEOUT);
+}
+
+void osh_px_tunnel_end(struct osh_px_conn *c)
+{
+	(void)c;
+}
+
+static int refuse(struct osh_px_conn *c, enum osh_reason reason, struct osh_str detail)
+{
+	osh_px_event(c, OSH_REC_AUTHORITY, OSH_REC_DENY, reason, "tls", detail);
+	return -EPERM;
+}
+
+/* 1: may pass; 0: more is needed; negative: refused */
+static int check_first(struct osh_px_conn *c, struct osh_str data)
+{
+	struct osh_hello hello;
+	struct osh_str sni;
+	int r;
+
+	/* Half a record header must not pass as "not TLS". */
+	if (data.p[0] != 0x16 || (data.n > 1 && data.p[1] != 3))
+		return 1;
+	r = osh_hello_parse(data, &hello);
+	if (r == -EAGAIN)
+		return 0;
+	if (r < 0)
+		return refuse(c, OSH_REASON_TLS_CLIENT, OSH_STR("malformed ClientHello"));
+	if (hello.sni_is_bad)
+		return refuse(c, OSH_REASON_SNI_MISMATCH, OSH_STR("malformed server name"));
+	if (hello.ech == OSH_HELLO_ECH_BAD ||
+	    (hello.ech == OSH_HELLO_ECH_OUTER && !hello.ech_grease_like))
+		return refuse(c, OSH_REASON_TLS_ECH, OSH_STR_NONE);
+	sni = (struct osh_str){ hello.sni, hello.sni_len };
+	if (hello.has_sni && !osh_host_same(sni, osh_px_conn_host(c)))
+		return refuse(c, OSH_REASON_SNI_MISMATCH, sni);
+	if (!hello.has_sni && !c->site->is_addr)
+		return refuse(c, OSH_REASON_SNI_MISSING, OSH_STR_NONE);
+	return 1;
+}
+
+static int first_bytes(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	ssize_t n;
+	int r;
+
+	if (!osh_chan_has_pending(&c->chan))
+		return 0;
+	n = osh_chan_read(&c->chan, px->rbuf, OSH_HELLO_WIRE_MAX);
+	if (n == -EAGAIN)
+		return 0;
+	if (n < 0)
+		return (int)n;
+	if (n == 0) {
+		/* it never spoke (or not to the end of its hello, which goes nowhere) */
+		osh_buf_fini(&c->in);
+		c->checked = true;
+		c->client_eof = true;
+		osh_chan_shutdown(&c->up->chan);
+		return 1;
+	}
+	r = osh_buf_add(&c->in, px->rbuf, (size_t)n);
+	if (!r)
+		r = check_first(c, osh_buf_str(&c->in));
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return c->in.len > OSH_HELLO_WIRE_MAX
+			       ? refuse(c, OSH_REASON_TLS_CLIENT, OSH_STR("ClientHello too large"))
+			       : 1;
+	c->checked = true;
+	return 1;
+}
+
+static bool has_room(struct osh_chan *to)
+{
+	if (osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH)
+		return true;
+	return osh_chan_flush(to) != -EAGAIN || osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH;
+}
+
+/* One direction. 1: more to do in the next turn; 0; negative: over. */
+static int pump(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, bool *eof,
+		uint64_t *bytes)
+{
+	size_t moved = 0;
+
+	while (!*eof && has_room(to)) {
+		ssize_t n;
+		int r;
+
+		if (moved >= TURN_BYTES)
+			return 1;
+		if (!osh_chan_has_pending(from))
+			return 0;
+		n = osh_chan_read(from, px->rbuf, sizeof(px->rbuf));
+		if (n == -EAGAIN)
+			return 0;
+		if (n < 0)
+			return (int)n;
+		if (n == 0) {
+			/* a truncated TLS stream must not look like a proper end */
+			if (!from->eof_clean)
+				return -ECONNRESET;
+			*eof = true;
+			osh_chan_shutdown(to);
+			return 0;
+		}
+		moved += (size_t)n;
+		*bytes += (uint64_t)n;
+		r = osh_chan_write(to, px->rbuf, (size_t)n);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int osh_px_step_tunnel(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	uint64_t before = c->bytes_up + c->bytes_down;
+	int up = 0, down, r;
+
+	if (!c->up || c->up->state == OSH_PX_UP_DEAD)
+		return -ECONNRESET;
+	down = pump(px, &c->up->chan, &c->chan, &c->up_eof, &c->bytes_down);
+	if (down < 0)
+		return down;
+	if (!c->checked && !c->client_eof) {
+		r = first_bytes(c);
+		if (r != 0)
+			return r;
+	}
+	if (c->checked) {
+		if (c->in.len) {
+			r = osh_chan_write(&c->up->chan, c->in.data, c->in.len);
+			if (r < 0)
+				return r;
+			c->bytes_up += c->in.len;
+			osh_buf_fini(&c->in);
+		}
+		up = pump(px, &c->chan, &c->up->chan, &c->client_eof, &c->bytes_up);
+		if (up < 0)
+			return up;
+	}
+	if (c->client_eof && c->up_eof && !osh_chan_backlog(&c->chan) &&
+	    !osh_chan_backlog(&c->up->chan))
+		return OSH_PX_END;
+	if (c->bytes_up + c->bytes_down != before)
+		osh_px_conn_deadline(c,
+				     c->client_eof || c->up_eof ? px->cfg.timeouts.half_close_ms
+								: px->cfg.timeouts.tunnel_ms,
+				     OSH_REASON_TIMEOUT);
+	return up > 0 || down > 0;
+}

@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT */
+#include "proxy/worker.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+/*
+ * Upstream connections: addresses are checked, then dialled (both families, the first to connect
+ * wins), TLS is put on, requests are carried, and the connection is pooled for the same caller and
+ * origin.
+ */
+
+struct osh_px_dial {
+	struct osh_px_conn *conn;
+	struct osh_px_addrs addrs; /* in the order to try */
+	uint8_t next;
+	struct osh_list tries; /* up.node */
+	struct osh_timer stagger;
+};
+
+static void on_up(struct osh_src *src, uint32_t events);
+static void on_stagger(struct osh_timer *timer);
+
+/* ---- life ---- */
+
+static void up_retired(struct osh_src *src)
+{
+	free(osh_container_of(src, struct osh_px_up, src));
+}
+
+static void leave_pool(struct osh_px_up *up)
+{
+	if (osh_list_is_empty(&up->lru))
+		return;
+	osh_list_del(&up->lru);
+	osh_list_del(&up->node);
+	up->origin->n_idle--;
+	up->px->n_idle_ups--;
+}
+
+void osh_px_up_free(struct osh_px_up *up, bool reset)
+{
+	leave_pool(up);
+	osh_list_del(&up->node);
+	if (up->conn && up->conn->up == up)
+		up->conn->up = NULL;
+	up->conn = NULL;
+	osh_src_del(&up->src);
+	osh_chan_close(&up->chan, reset);
+	if (up->origin)
+		osh_px_origin_put(up->origin);
+	up->origin = NULL;
+	up->state = OSH_PX_UP_DEAD;
+	osh_loop_retire(&up->src, up_retired);
+}
+
+static struct osh_px_up *up_new(struct osh_px *px, int take_fd)
+{
+	struct osh_px_up *up = calloc(1, sizeof(*up));
+
+	if (!up || osh_src_add(px->loop, &up->src, take_fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+			       OSH_SRC_EDGE, on_up, "upstream") < 0) {
+		close(take_fd);
+		free(up);
+		return NULL;
+	}
+	osh_chan_init(&up->chan, px->tls, take_fd);
+	osh_list_init(&up->node);
+	osh_list_init(&up->lru);
+	up->px = px;
+	return up;
+}
+
+/* ---- pool ---- */
+
+void osh_px_up_release(struct osh_px_up *up)
+{
+	struct osh_px *px = up->px;
+	struct osh_px_conn *c = up->conn;
+
+	c->up = NULL;
+	up->conn = NULL;
+	up->used = true;
+	if (!px->cfg.limits.idle_upstream || osh_chan_backlog(&up->chan) || up->chan.hup ||
+	    up->chan.err || c->box->gone) {
+		osh_px_up_free(up, false);
+		return;
+	}
+	if (up->origin->n_idle >= px->cfg.limits.idle_upstream)
+		osh_px_up_free(osh_list_entry(up->origin->idle.prev, struct osh_px_up, node),
+			       false);
+	if (px->n_idle_ups >= px->cfg.limits.idle_upstream_total && px->n_idle_ups)
+		osh_px_up_free(osh_list_entry(px->idle_ups.prev, struct osh_px_up, lru), false);
+	osh_list_add_head(&up->origin->idle, &up->node);
+	osh_list_add_head(&px->idle_ups, &up->lru);
+	up->origin->n_idle++;
+	px->n_idle_ups++;
+	up->trimmed = false;
+	up->idle_since_ms = osh_loop_now_ms(px->loop);
+}
+
+/* A pooled connection that speaks or ends is of no use. A session ticket is neither. */
+static void on_idle(struct osh_px_up *up)
+{
+	char byte[64];
+	ssize_t n = osh_chan_read(&up->chan, byte, sizeof(byte));
+
+	if (n != -EAGAIN)
+		osh_px_up_free(up, false);
+}
+
+void osh_px_pool_sweep(struct osh_px *px)
+{
+	uint64_t now = osh_loop_now_ms(px->loop);
+	struct osh_list *it, *tmp;
+
+	osh_list_for_each_safe (it, tmp, &px->idle_ups) {
+		struct osh_px_up *up = osh_list_entry(it, struct osh_px_up, lru);
+		uint64_t idle_ms = now - up->idle_since_ms;
+
+		if (idle_ms > px->cfg.timeouts.upstream_idle_ms) {
+			osh_px_up_free(up, false);
+		} else if (idle_ms >= 1000 && !up->trimmed) {
+			osh_chan_trim(&up->chan);
+			up->trimmed = true;
+		}
+	}
+}
+
+/* ---- address check ---- */
+
+static void dest_of(struct osh_px_conn *c, const struct osh_conn_verdict *v, struct osh_dest *ret)
+{
+	*ret = (struct osh_dest){
+		.host = osh_px_conn_host(c),
+		.port = c->port,
+		.declared_exact = v->declared_exact,
+		.allowed = v->allowed_ips,
+		.n_allowed = v->nallowed_ips,
+	};
+}
+
+static enum osh_reason ssrf_reason(enum osh_dest_reason r)
+{
+	switch (r) {
+	case OSH_DEST_INTERNAL:
+		return OSH_REASON_SSRF_INTERNAL;
+	case OSH_DEST_CONTROL_PORT:
+		return OSH_REASON_SSRF_PORT;
+	case OSH_DEST_NOT_ALLOWED:
+	case OSH_DEST_BAD_ALLOWED_IPS:
+		return OSH_REASON_SSRF_ALLOWED_IPS;
+	default:
+		return OSH_REASON_SSRF_BLOCKED;
+	}
+}
+
+static void log_ssrf(struct osh_px_conn *c, const struct osh_dest_verdict *v)
+{
+	const struct osh_px_refusal *why = &c->box->px->refusal;
+	const uint8_t *v4 = osh_addr_v4(&v->addr);
+	struct osh_rec rec;
+
+	osh_px_event_begin(c, &rec, OSH_REC_SSRF, OSH_REC_DENY, why->reason);
+	osh_rec_set_z(&rec, OSH_REC_ENGINE, "ssrf");
+	osh_rec_set_z(&rec, OSH_REC_REASON, why->text);
+	rec.addr_family = v4 ? AF_INET : AF_INET6;
+	memcpy(rec.addr, v4 ? v4 : v->addr.b, v4 ? 4 : 16);
+	osh_px_event_put(c->box->px, &rec);
+}
+
+/* 0: *ret_addrs may be dialled; -EAGAIN; -EPERM; other: no address */
+static int resolve_checked(struct osh_px_conn *c, struct osh_px_addrs *ret_addrs)
+{
+	struct osh_px *px = c->box->px;
+	struct osh_dest_verdict dv;
+	struct osh_conn_verdict v;
+	struct osh_dest dest;
+	int r;
+
+	osh_px_conn_decide(c, &v);
+	if (v.verdict == OSH_DECISION_DENY) { /* a switch between the decision and the dial */
+		px->refusal = (struct osh_px_refusal){ .reason = v.reason,
+						       .kind = "policy changed" };
+		return -EPERM;
+	}
+	r = osh_resolve(px->resolver, osh_px_conn_host(c), &c->lookup, ret_addrs);
+	if (r == -EAGAIN)
+		return r;
+	if (r < 0) {
+		osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_DNS_FAILED, "dns",
+			     osh_str(osh_resolve_error(r)));
+		return -EHOSTUNREACH;
+	}
+	if (ret_addrs->trusted)
+		return 0;
+	dest_of(c, &v, &dest);
+	if (!osh_dest_check(&dest, ret_addrs->addr, ret_addrs->n, &dv))
+		return 0;
+	px->refusal.reason = ssrf_reason(dv.reason);
+	px->refusal.kind = osh_dest_kind(&dv);
+	(void)osh_dest_reason_text(&dest, &dv, px->refusal.text, sizeof(px->refusal.text));
+	log_ssrf(c, &dv);
+	return -EPERM;
+}
+
+/* May a pooled connection still be used under the policy of today? */
+static bool still_permitted(struct osh_px_conn *c, struct osh_px_up *up)
+{
+	struct osh_conn_verdict v;
+	struct osh_dest dest;
+
+	if (up->trusted || up->generation == c->box->now.generation)
+		return true;
+	osh_px_conn_decide(c, &v);
+	dest_of(c, &v, &dest);
+	if (v.verdict == OSH_DECISION_DENY || !osh_dest_may_dial(&dest, &up->addr))
+		return false;
+	up->generation = c->box->now.generation;
+	return true;
+}
+
+/* ---- dialling ---- */
+
+void osh_px_dial_cancel(struct osh_px_conn *c)
+{
+	struct osh_px_dial *d = c->dial;
+
+	if (!d)
+		return;
+	c->dial = NULL;
+	osh_timer_stop(&d->stagger);
+	while (!osh_list_is_empty(&d->tries))
+		osh_px_up_free(osh_list_entry(d->tries.next, struct osh_px_up, node), true);
+	free(d);
+}
+
+static void dial_failed(struct osh_px_dial *d)
+{
+	struct osh_px_conn *c = d->conn;
+
+	c->box->px->stats.dial_failures++;
+	osh_px_dial_cancel(c);
+	if (!c->dial_error)
+		c->dial_error = -EHOSTUNREACH;
+	osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_UPSTREAM_UNREACHABLE, "proxy",
+		     osh_str(strerror(-c->dial_error)));
+}
+
+static void dial_won(struct osh_px_dial *d, struct osh_px_up *up)
+{
+	struct osh_px_conn *c = d->conn;
+
+	osh_list_del(&up->node);
+	up->dial = NULL;
+	up->state = OSH_PX_UP_CONNECTED;
+	up->conn = c;
+	c->up = up;
+	c->dial_error = 0;
+	osh_px_dial_cancel(c);
+}
+
+/* 0: under way; 1: connected at once; negative: this address failed */
+static int try_one(struct osh_px_dial *d, uint8_t i)
+{
+	struct osh_px_conn *c = d->conn;
+	const struct osh_addr *a = &d->addrs.addr[i];
+	uint16_t port = d->addrs.port[i] ? d->addrs.port[i] : c->port;
+	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port) };
+	const uint8_t *v4 = osh_addr_v4(a);
+	struct osh_px *px = c->box->px;
+	struct osh_px_up *up;
+	const int one = 1;
+	int fd, r;
+
+	fd = socket(v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)); /* costs delay only */
+	if (v4)
+		memcpy(&sin.sin_addr, v4, 4);
+	else
+		memcpy(&sin6.sin6_addr, a->b, 16);
+	px->stats.dials++;
+	r = connect(fd, v4 ? (struct sockaddr *)&sin : (struct sockaddr *)&sin6,
+		    v4 ? sizeof(sin) : sizeof(sin6));
+	if (r < 0 && errno != EINPROGRESS) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	up = up_new(px, fd);
+	if (!up)
+		return -ENOMEM;
+	up->addr = *a;
+	up->port = port;
+	up->trusted = d->addrs.trusted;
+	up->generation = c->box->now.generation;
+	up->dial = d;
+	osh_list_add_tail(&d->tries, &up->node);
+	if (r == 0) {
+		dial_won(d, up);
+		return 1;
+	}
+	return 0;
+}
+
+/* Start the next address. 0: something is under way; 1: connected; -errno: nothing is left. */
+static int try_next(struct osh_px_dial *d)
+{
+	struct osh_px_conn *c = d->conn;
+	struct osh_px *px = c->box->px;
+
+	while (d->next < d->addrs.n) {
+		int r = try_one(d, d->next++);
+
+		if (r > 0)
+			return 1;
+		if (r == 0) {
+			if (d->next < d->addrs.n)
+				osh_timer_set(px->loop, &d->stagger,
+					      px->cfg.timeouts.dial_stagger_ms, on_stagger);
+			return 0;
+		}
+		c->dial_error = r;
+	}
+	if (!osh_list_is_empty(&d->tries))
+		return 0;
+	dial_failed(d);
+	return c->dial_error;
+}
+
+static void on_stagger(struct osh_timer *timer)
+{
+	struct osh_px_dial *d = osh_container_of(timer, struct osh_px_dial, stagger);
+	struct osh_px_conn *c = d->conn;
+
+	if (try_next(d) != 0)
+		osh_px_conn_run(c);
+}
+
+/* Families take turns, IPv6 first (RFC 8305 4). */
+static void order(struct osh_px_addrs *addrs)
+{
+	struct osh_px_addrs in = *addrs;
+	uint8_t six = 0, four = 0, out = 0;
+
+	while (out < in.n) {
+		while (six < in.n && osh_addr_is_v4(&in.addr[six]))
+			six++;
+		if (six < in.n) {
+			addrs->addr[out] = in.addr[six];
+			addrs->port[out++] = in.port[six++];
+		}
+		while (four < in.n && !osh_addr_is_v4(&in.addr[four]))
+			four++;
+		if (four < in.n) {
+			addrs->addr[out] = in.addr[four];
+			addrs->port[out++] = in.port[four++];
+		}
+	}
+}
+
+static int dial(struct osh_px_conn *c)
+{
+	struct osh_px_addrs addrs;
+	struct osh_px_dial *d;
+	int r = resolve_checked(c, &addrs);
+
+	if (r < 0)
+		return r;
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	order(&addrs);
+	d->conn = c;
+	d->addrs = addrs;
+	osh_list_init(&d->tries);
+	c->dial = d;
+	c->dial_error = 0;
+	r = try_next(d);
+	if (r < 0)
+		c->dial_error = 0; /* reported here */
+	return r == 1 ? 0 : r == 0 ? -EAGAIN : r;
+}
+
+static void on_connecting(struct osh_px_up *up)
+{
+	struct osh_px_dial *d = up->dial;
+	struct osh_px_conn *c = d->conn;
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (getsockopt(up->chan.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	if (!err) {
+		dial_won(d, up);
+		osh_px_conn_run(c);
+		return;
+	}
+	c->dial_error = -err;
+	osh_px_up_free(up, false);
+	if (try_next(d) != 0)
+		osh_px_conn_run(c);
+}
+
+static void on_up(struct osh_src *src, uint32_t events)
+{
+	struct osh_px_up *up = osh_container_of(src, struct osh_px_up, src);
+
+	if (up->state == OSH_PX_UP_DEAD && !up->conn)
+		return;
+	if (up->state == OSH_PX_UP_CONNECTING) {
+		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+			on_connecting(up);
+		return;
+	}
+	osh_chan_event(&up->chan, events);
+	if (up->conn)
+		osh_px_conn_run(up->conn);
+	else
+		on_idle(up);
+}
+
+/* ---- asking for one ---- */
+
+static int tls_failed(struct osh_px_conn *c, int r)
+{
+	enum osh_reason why = r == -EKEYREJECTED ? OSH_REASON_TLS_VERIFY : OSH_REASON_TLS_UPSTREAM;
+	struct osh_rec rec;
+
+	c->box->px->stats.dial_failures++;
+	osh_px_event_begin(c, &rec, OSH_REC_TLS, r == -EKEYREJECTED ? OSH_REC_DENY : OSH_REC_NOTE,
+			   why);
+	osh_rec_set_z(&rec, OSH_REC_ENGINE, "tls");
+	osh_rec_set_z(&rec, OSH_REC_REASON, osh_reason_text(why));
+	osh_rec_set_z(&rec, OSH_REC_DETAIL, osh_chan_error(&c->up->chan));
+	osh_px_event_put(c->box->px, &rec);
+	osh_px_up_free(c->up, false);
+	return -EPROTO;
+}
+
+static int begin_tls(struct osh_px_conn *c)
+{
+	struct osh_px_up *up = c->up;
+	struct osh_str host = osh_px_conn_host(c);
+	int r;
+
+	up->origin = osh_px_origin_get(c->site, c->who, c->port, c->tls);
+	if (!up->origin)
+		return -ENOMEM;
+	if (!c->tls) {
+		up->state = OSH_PX_UP_READY;
+		return 0;
+	}
+	if (host.n > 1 && host.p[host.n - 1] == '.')
+		host.n--; /* certificates and SNI know no final dot */
+	r = osh_chan_client(&up->chan, host, &up->origin->sessions);
+	if (r < 0)
+		return r;
+	up->state = OSH_PX_UP_TLS;
+	return 0;
+}
+
+static struct osh_px_up *from_pool(struct osh_px_conn *c, bool tls)
+{
+	struct osh_px_origin *o = osh_px_origin_get(c->site, c->who, c->port, tls);
+
+	if (!o)
+		return NULL;
+	osh_px_origin_put(o); /* the pooled connections hold it */
+	while (!osh_list_is_empty(&o->idle)) {
+		struct osh_px_up *up = osh_list_entry(o->idle.next, struct osh_px_up, node);
+
+		if (still_permitted(c, up))
+			return up;
+		osh_px_up_free(up, false);
+	}
+	return NULL;
+}
+
+int osh_px_up_ready(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	struct osh_px_up *up;
+	int r;
+
+	if (!c->up && !c->dial) {
+		if (c->dial_error) {
+			r = c->dial_error;
+			c->dial_error = 0;
+			return r;
+		}
+		up = c->retries ? NULL : from_pool(c, c->tls);
+		if (up) {
+			leave_pool(up);
+			osh_list_init(&up->node);
+			up->conn = c;
+			c->up = up;
+			px->stats.reused++;
+			return 0;
+		}
+		r = dial(c);
+		if (r < 0)
+			return r;
+	}
+	up = c->up;
+	if (!up)
+		return -EAGAIN;
+	if (up->state == OSH_PX_UP_CONNECTED) {
+		r = begin_tls(c);
+		if (r < 0) {
+			osh_px_up_free(up, false);
+			return r;
+		}
+	}
+	if (up->state == OSH_PX_UP_TLS) {
+		r = osh_chan_handshake(&up->chan);
+		if (r == -EAGAIN)
+			return r;
+		if (r < 0)
+			return tls_failed(c, r);
+		if (osh_chan_resumed(&up->chan))
+			px->stats.resumed_upstream++;
+		up->state = OSH_PX_UP_READY;
+	}
+	return up->state == OSH_PX_UP_READY ? 0 : -ECONNRESET;
+}
+
+int osh_px_up_connected(struct osh_px_conn *c, bool pooled)
+{
+	int r;
+
+	if (c->up)
+		return c->up->state == OSH_PX_UP_DEAD ? -ECONNRESET : 0;
+	if (c->dial)
+		return -EAGAIN;
+	if (c->dial_error) {
+		r = c->dial_error;
+		c->dial_error = 0;
+		return r;
+	}
+	if (pooled && (from_pool(c, true) || from_pool(c, false)))
+		return 0;
+	return dial(c);
+}
