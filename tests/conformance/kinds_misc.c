@@ -2,6 +2,7 @@
 /* Names, durations, log levels; and the kinds whose subject no release has yet. */
 #include <stdio.h>
 
+#include "audit/record.h"
 #include "policy/names.h"
 #include "runner.h"
 
@@ -48,12 +49,54 @@ static bool row_log_level(const json_t *row, struct outcome *out)
 					     text_of(out, row, "requested")));
 }
 
+/*
+ * Event names are "<subject>_<outcome>"; the subject chooses the record's class, the outcome its
+ * verdict, and the record its level.
+ */
+static bool row_event_level(const json_t *row, struct outcome *out)
+{
+	static const struct {
+		const char *word;
+		int value;
+	} subjects[] = {
+		{ "connection", OSH_REC_CONNECT }, { "connect", OSH_REC_CONNECT },
+		{ "request", OSH_REC_L7 },	   { "l7", OSH_REC_L7 },
+		{ "http", OSH_REC_L7 },		   { "ssrf", OSH_REC_SSRF },
+		{ "bypass", OSH_REC_BYPASS },	   { "dns", OSH_REC_DNS },
+		{ "tls", OSH_REC_TLS },		   { "parser", OSH_REC_PARSER_REJECT },
+		{ "authority", OSH_REC_AUTHORITY },
+	}, outcomes[] = {
+		{ "allowed", OSH_REC_ALLOW }, { "allow", OSH_REC_ALLOW },
+		{ "denied", OSH_REC_DENY },   { "deny", OSH_REC_DENY },
+		{ "blocked", OSH_REC_DENY },  { "rejected", OSH_REC_DENY },
+		{ "refused", OSH_REC_DENY },  { "mismatch", OSH_REC_DENY },
+		{ "detected", OSH_REC_DENY }, { "audited", OSH_REC_AUDIT },
+		{ "audit", OSH_REC_AUDIT },
+	};
+	struct osh_str event = text_of(out, row, "event");
+	int class = -1, verdict = -1;
+	struct osh_rec rec;
+
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(subjects) && class < 0; i++)
+		if (osh_str_has_prefix(event, osh_str(subjects[i].word)))
+			class = subjects[i].value;
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(outcomes) && verdict < 0; i++)
+		if (osh_str_has_suffix(event, osh_str(outcomes[i].word)))
+			verdict = outcomes[i].value;
+	if (class < 0 || verdict < 0) {
+		want(out, "a known event");
+		return got(out, "%s", osh_quote(event));
+	}
+	osh_rec_init(&rec, (enum osh_rec_class) class, (enum osh_rec_verdict)verdict, 1);
+	return same_str(out, text_of(out, row, "level"), osh_str(osh_rec_level_name(rec.level)));
+}
+
 const struct kind misc_kinds[] = {
 	{ "duration", row_duration, false },
 	{ "sandbox_name", row_sandbox_name, false },
 	{ "env_var", row_env_var, false },
 	{ "log_level", row_log_level, false },
-	{ "event_level", NULL, false },
+	{ "event_level", row_event_level, false },
 	{ "setting", NULL, true },
 	{ "placeholder", NULL, true },
 	{ "redact", NULL, true },

@@ -252,7 +252,7 @@ static void judge_operations(struct trial *t)
 		if (!graphql_rule(t, &op, false)) {
 			cite(t, t->routed, IMG_NONE);
 			refuse(t, false, OSH_REASON_L7_NOT_PERMITTED,
-			       "GraphQL operation not permitted by policy", NULL);
+			       "GraphQL operation blocked by endpoint policy", NULL);
 			return;
 		}
 	}
