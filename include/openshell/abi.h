@@ -111,6 +111,7 @@ _Static_assert(sizeof(struct osh_lineage) == 8, "abi");
 struct osh_task {
 	__u64 exec_id; /* unique per exec since boot; 0 never */
 	__u64 start_ns; /* of the process, CLOCK_BOOTTIME; tells reused pids apart */
+	__u64 self_exec; /* the kernel's count of execs: makes tracking idempotent */
 	struct osh_exe_key key; /* of the file exec'd */
 	__u32 sandbox;
 	__u32 exe; /* exe id; 0: unknown */
@@ -118,7 +119,7 @@ struct osh_task {
 	__u32 lineage_count;
 	struct osh_lineage lineage[OSH_LINEAGE_MAX]; /* nearest first, each exe once */
 };
-_Static_assert(sizeof(struct osh_task) == 64 + 8 * OSH_LINEAGE_MAX, "abi");
+_Static_assert(sizeof(struct osh_task) == 72 + 8 * OSH_LINEAGE_MAX, "abi");
 
 enum osh_flow_kind {
 	OSH_FLOW_NONE = 0,
@@ -328,6 +329,15 @@ struct osh_flow_key {
 	__u16 dport_be;
 };
 _Static_assert(sizeof(struct osh_flow_key) == 32, "abi");
+
+/* The one row of osh_state; outlives the daemon. */
+struct osh_state {
+	__u32 abi; /* OSH_ABI_VERSION of whoever made the pins */
+	__u32 next_exe; /* last exe id handed out */
+	__u64 next_exec; /* last exec id handed out */
+	__u64 seed; /* of path hashes: a sandbox cannot aim for collisions */
+};
+_Static_assert(sizeof(struct osh_state) == 24, "abi");
 
 struct osh_dns_key {
 	__u64 netns_cookie;

@@ -37,7 +37,6 @@ struct osh_kern_opts {
 	const char *pin_dir; /* under a bpffs, mounted there if missing; NULL: no pins (tests) */
 	uint16_t explicit_port; /* 127.0.0.1 and [::1]; 0: 3128 */
 	int deny_errno; /* of a denied connect; 0: ECONNREFUSED */
-	bool want_unix; /* refuse Unix sockets by cgroup/connect_unix where the kernel can */
 	bool no_lsm; /* do not try the LSM programs */
 	enum osh_kern_taint taint;
 };
@@ -51,7 +50,7 @@ int osh_kern_open(const struct osh_kern_opts *opts, struct osh_kern **ret_kern,
 /* Closes our descriptors. Pinned links go on enforcing; unpinned ones end. */
 struct osh_kern *osh_kern_free(struct osh_kern *kern);
 /* Remove every pin of @pin_dir and the directory: the fence ends when its last descriptor does. */
-int osh_kern_unpin(const char *pin_dir) OSH_MUST_CHECK;
+int osh_kern_unpin(const char *pin_dir);
 bool osh_kern_is_adopted(const struct osh_kern *kern); /* pins were there already */
 
 /* What loads and attached here, for `status` and `selftest`. */
@@ -86,7 +85,7 @@ int osh_kern_netns_cookie(int socket_fd, uint64_t *ret_cookie) OSH_MUST_CHECK;
  */
 int osh_kern_sandbox_add(struct osh_kern *kern, const struct osh_kern_sandbox *sb) OSH_MUST_CHECK;
 /* Forget the sandbox, its policy, names, executables and tasks. 0 also when there was none. */
-int osh_kern_sandbox_remove(struct osh_kern *kern, uint32_t id) OSH_MUST_CHECK;
+int osh_kern_sandbox_remove(struct osh_kern *kern, uint32_t id);
 int osh_kern_sandbox_list(struct osh_kern *kern,
 			  int (*fn)(const struct osh_kern_sandbox *sb, void *arg),
 			  void *arg) OSH_MUST_CHECK;

@@ -76,7 +76,8 @@ static int copy_array(struct osh_arena *arena, void *array, size_t n, size_t siz
 	void **old = array;
 	void *copy;
 
-	if (n == 0) {
+	/* Arrays of places may be missing where what they are about is not. */
+	if (n == 0 || !*old) {
 		*old = NULL;
 		return 0;
 	}

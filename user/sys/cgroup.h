@@ -57,7 +57,7 @@ int osh_cgroup_sandbox_create(const struct osh_cgroup *cg, const char *name,
 int osh_cgroup_sandbox_open(const struct osh_cgroup *cg, const char *name,
 			    int *ret_fd) OSH_MUST_CHECK;
 /* rmdir; -EBUSY while processes are left, 0 if it was not there. */
-int osh_cgroup_sandbox_remove(const struct osh_cgroup *cg, const char *name) OSH_MUST_CHECK;
+int osh_cgroup_sandbox_remove(const struct osh_cgroup *cg, const char *name);
 /* Each sandbox cgroup's name once; a callback result < 0 ends the walk and is returned. */
 int osh_cgroup_sandbox_list(const struct osh_cgroup *cg, int (*fn)(const char *name, void *arg),
 			    void *arg) OSH_MUST_CHECK;
@@ -66,7 +66,7 @@ int osh_cgroup_sandbox_list(const struct osh_cgroup *cg, int (*fn)(const char *n
  * SIGKILL every process in the cgroup and below (cgroup.kill, or one by one where that is missing).
  * Processes may take a moment to go: wait with osh_cgroup_events_fd().
  */
-int osh_cgroup_kill(int cgroup_fd) OSH_MUST_CHECK;
+int osh_cgroup_kill(int cgroup_fd);
 /* 1: no process in it or below, 0: some. */
 int osh_cgroup_is_empty(int cgroup_fd) OSH_MUST_CHECK;
 /* cgroup.events: poll for POLLPRI, then ask osh_cgroup_is_empty() again. */
