@@ -8,20 +8,23 @@
 
 #include "common.bpf.h"
 
-/* Add the classes of @exe; false when the map does not know it: any class is possible. */
-static __always_inline bool add_classes(void *inner, __u32 exe, __u64 *set)
+/*
+ * Add the classes @exe has itself (or hands down) to @set; false when the map does not know it: any
+ * class is possible.
+ */
+static __always_inline bool add_classes(void *inner, __u32 exe, bool is_self, __u64 *set)
 {
 	struct osh_pol_key key = {};
 	struct osh_pol_val *val;
-	int i;
 
+	if (!exe)
+		return false;
 	key.kind = OSH_POL_EXE;
 	key.id = exe;
 	val = bpf_map_lookup_elem(inner, &key);
 	if (!val)
 		return false;
-	for (i = 0; i < OSH_CLASS_WORDS; i++)
-		set[i] |= val->classes[i];
+	*set |= is_self ? val->classes : val->inherit;
 	return true;
 }
 
@@ -29,20 +32,18 @@ static __always_inline bool add_classes(void *inner, __u32 exe, __u64 *set)
 static __always_inline bool add_row(void *inner, const struct osh_pol_key *key, __u64 *set)
 {
 	struct osh_pol_val *val = bpf_map_lookup_elem(inner, key);
-	int i;
 
 	if (!val)
 		return false;
-	for (i = 0; i < OSH_CLASS_WORDS; i++)
-		set[i] |= val->classes[i];
+	*set |= val->classes;
 	return true;
 }
 
 /* Fills rec->generation. 0: to the proxy; else the reason to deny. One outer lookup. */
 static __always_inline __u32 policy_verdict(struct osh_flow_rec *rec, __u32 kind)
 {
-	__u64 may[OSH_CLASS_WORDS] = {}, is[OSH_CLASS_WORDS] = {};
 	__u32 sandbox = rec->sandbox, flags, i;
+	__u64 may = 0, is = 0;
 	struct osh_pol_key key = {};
 	struct osh_pol_val *meta;
 	bool known;
@@ -64,33 +65,26 @@ static __always_inline __u32 policy_verdict(struct osh_flow_rec *rec, __u32 kind
 	key.id = rec->host_id;
 	if (!rec->host_id)
 		__builtin_memcpy(key.addr, rec->dst, sizeof(key.addr));
-	known = add_row(inner, &key, may); /* on any port */
+	known = add_row(inner, &key, &may); /* on any port */
 	if (rec->host_id && !known)
 		return 0; /* a name younger than this map */
 	key.port_be = rec->dst_port_be;
-	if (add_row(inner, &key, may))
+	if (add_row(inner, &key, &may))
 		known = true;
 	if (!known && !(flags & OSH_POL_LITERALS_LISTED))
 		return 0;
 
-	if (!rec->exe || !add_classes(inner, rec->exe, is))
-		goto unknown_exe;
+	if (!may)
+		return OSH_KR_POLICY; /* nobody may go there */
+	if (!add_classes(inner, rec->exe, true, &is))
+		return 0; /* not classified yet: the proxy knows */
 	for (i = 0; i < OSH_LINEAGE_MAX; i++) {
 		if (i >= rec->lineage_count)
 			break;
-		if (!rec->lineage[i].exe || !add_classes(inner, rec->lineage[i].exe, is))
-			goto unknown_exe;
+		if (!add_classes(inner, rec->lineage[i].exe, false, &is))
+			return 0;
 	}
-	for (i = 0; i < OSH_CLASS_WORDS; i++)
-		if (may[i] & is[i])
-			return 0;
-	return OSH_KR_POLICY;
-
-unknown_exe: /* not classified yet: deny only where no class at all may go */
-	for (i = 0; i < OSH_CLASS_WORDS; i++)
-		if (may[i])
-			return 0;
-	return OSH_KR_POLICY;
+	return may & is ? 0 : OSH_KR_POLICY;
 }
 
 #endif

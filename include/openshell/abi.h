@@ -159,7 +159,8 @@ struct osh_flow_rec {
 _Static_assert(sizeof(struct osh_flow_rec) == 112 + 8 * OSH_LINEAGE_MAX, "abi");
 
 /*
- * getsockopt() in <agent>/daemon, no privilege needed. On an accepted socket:
+ * getsockopt() on sockets created in <agent>/daemon (accepted ones belong to their listener's
+ * creator), no privilege needed. On an accepted socket:
  *	getsockopt(fd, OSH_SOL_FLOW, OSH_SO_FLOW, &rec, &len)
  * on the in-sandbox DNS datagram socket, for the client port a query came from:
  *	getsockopt(fd, OSH_SOL_FLOW, OSH_SO_DNS_RECORD | client_port, &rec, &len)
@@ -356,15 +357,18 @@ struct osh_name {
 };
 
 /*
- * Kernel policy of one sandbox and generation: one hash map, swapped as a whole.
- *	META  id 0                 -> generation, mode
- *	EXE   id = exe id          -> classes the executable belongs to; missing: every class
+ * Kernel policy of one sandbox and generation: one hash map, swapped as a whole. Sets of binary
+ * classes are the 64-bit masks of policy/image.h.
+ *	META  id 0                 -> generation, flags
+ *	EXE   id = exe id          -> classes: those of the executable itself; inherit: those it gives
+ *				      its descendants; missing: every class
  *	HOST  id = host id, port   -> classes that may reach it; port 0: on any port. A host without a
- *	                              port-0 row is unknown to the map: to the proxy.
+ *				      port-0 row (with no classes, as a rule) is unknown to the map:
+ *				      to the proxy.
  *	ADDR  addr, port           -> the same for literal addresses; missing: OSH_POL_LITERALS_LISTED
- *	                              decides (listed: deny, else: to the proxy)
- * A connection goes to the proxy if a class is in both sets, the executable's being the union over
- * itself and its lineage.
+ *				      decides (listed: deny, else: to the proxy)
+ * A connection goes to the proxy if the destination's classes meet those of the executable or the
+ * inherited ones of its lineage.
  */
 enum osh_pol_kind {
 	OSH_POL_META = 0,
@@ -388,10 +392,11 @@ _Static_assert(sizeof(struct osh_pol_key) == 24, "abi");
 
 struct osh_pol_val {
 	__u64 generation; /* the same in every row of a map */
-	__u64 classes[OSH_CLASS_WORDS];
+	__u64 classes;
+	__u64 inherit; /* EXE only */
 	__u32 flags; /* META: enum osh_pol_flags */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct osh_pol_val) == 48, "abi");
+_Static_assert(sizeof(struct osh_pol_val) == 32, "abi");
 
 #endif

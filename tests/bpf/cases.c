@@ -6,12 +6,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-struct event_log {
-	struct osh_kev_deny deny[64];
-	struct osh_kev_exe exe[64];
-	struct osh_kev_taint taint[8];
-	unsigned int denies, exes, taints;
-};
+#include "cases.h"
 
 static void on_event(const struct osh_kev *ev, void *arg)
 {
@@ -25,7 +20,7 @@ static void on_event(const struct osh_kev *ev, void *arg)
 		memcpy(&log->taint[log->taints++], ev, sizeof(struct osh_kev_taint));
 }
 
-static void drain(struct kt *kt, struct event_log *log)
+void drain(struct kt *kt, struct event_log *log)
 {
 	struct osh_kern_sink sink = { .on_event = on_event, .arg = log };
 
@@ -34,8 +29,8 @@ static void drain(struct kt *kt, struct event_log *log)
 }
 
 /* Run a client whose connection arrives; its record. */
-static bool arrives(struct kt *kt, struct kt_sandbox *sb, const char *args, int listener,
-		    const char *want_out, struct osh_flow_rec *rec)
+bool arrives(struct kt *kt, struct kt_sandbox *sb, const char *args, int listener,
+	     const char *want_out, struct osh_flow_rec *rec)
 {
 	char out[256];
 	int fd, r;
@@ -58,7 +53,7 @@ static bool arrives(struct kt *kt, struct kt_sandbox *sb, const char *args, int 
 	return r == 0;
 }
 
-static bool says(struct kt *kt, struct kt_sandbox *sb, const char *args, const char *want)
+bool says(struct kt *kt, struct kt_sandbox *sb, const char *args, const char *want)
 {
 	char out[256];
 
@@ -215,11 +210,6 @@ static void denials(struct kt *kt)
 	kt_sandbox_drop(kt, &sb);
 }
 
-struct asker {
-	struct kt *kt;
-	struct kt_sandbox *sb;
-};
-
 /* Answer one datagram and return its sender's record. */
 static int answer(int fd, struct osh_flow_rec *rec)
 {
@@ -280,7 +270,7 @@ static void dns(struct kt *kt)
 	kt_sandbox_drop(kt, &sb);
 }
 
-static int copy_file(const char *from, const char *to)
+int kt_copy(const char *from, const char *to)
 {
 	char buf[65536];
 	int in = open(from, O_RDONLY | O_CLOEXEC), out;
@@ -310,7 +300,7 @@ static void identity(struct kt *kt)
 	NEED(kt_publish_all(kt, &sb, 1) == 0);
 	(void)snprintf(copy, sizeof(copy), "%s/copy", kt->tmp);
 	(void)snprintf(link_path, sizeof(link_path), "%s/link", kt->tmp);
-	NEED(copy_file(kt_self(), copy) == 0);
+	NEED(kt_copy(kt_self(), copy) == 0);
 
 	/* itself, twice: same exe id, other exec ids */
 	NEED(arrives(kt, &sb, "connect plain 10.0.0.1 80", sb.tcp4, NULL, &first));
@@ -439,7 +429,7 @@ static void taint(struct kt *kt)
 		;
 
 	(void)snprintf(lib, sizeof(lib), "%s/lib", kt->tmp);
-	NEED(copy_file("/bin/true", lib) == 0);
+	NEED(kt_copy("/bin/true", lib) == 0);
 	(void)snprintf(args, sizeof(args), "map %s 10.0.0.1 80", lib);
 	drain(kt, &log);
 	CHECK(arrives(kt, &sb, args, sb.tcp4, NULL, &rec));
@@ -569,9 +559,11 @@ static const struct {
 	const char *name;
 	void (*fn)(struct kt *kt);
 } cases[] = {
-	{ "redirect", redirect }, { "denials", denials }, { "dns", dns },
-	{ "identity", identity }, { "scripts", scripts }, { "taint", taint },
-	{ "adoption", adoption }, { "cleanup", cleanup },
+	{ "redirect", redirect },  { "denials", denials },	{ "dns", dns },
+	{ "identity", identity },  { "scripts", scripts },	{ "taint", taint },
+	{ "adoption", adoption },  { "cleanup", cleanup },	{ "policy", case_policy },
+	{ "swap", case_swap },	   { "reuse", case_reuse },	{ "mounts", case_mounts },
+	{ "cheats", case_cheats }, { "cgroups", case_cgroups }, { "inspect", case_inspect },
 };
 
 int main(int argc, char **argv)

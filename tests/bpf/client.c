@@ -5,9 +5,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 union addr {
 	struct sockaddr sa;
@@ -267,12 +272,237 @@ static int do_map(char **v)
 	return do_connect("plain", v[1], v[2]);
 }
 
+/* exec by a thread that is not the first: the process keeps its id */
+static void *exec_thread(void *arg)
+{
+	char **v = arg;
+
+	(void)execv(v[0], v);
+	return NULL;
+}
+
+static int do_thread_exec(char **v)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, exec_thread, v) == 0)
+		(void)pthread_join(t, NULL);
+	return fail(EAGAIN);
+}
+
+/* deep N DIR BASE IP PORT: N executables, each started by the one before, then connect */
+static int do_deep(char **v)
+{
+	char path[256], left[16];
+	char *argv[] = {
+		path, (char[]){ "client" }, (char[]){ "deep" }, left, v[1], v[2], v[3], v[4], NULL
+	};
+	int n = number(v[0]);
+
+	if (n == 0)
+		return do_connect("plain", v[3], v[4]);
+	(void)snprintf(path, sizeof(path), "%s/deep%d", v[1], n);
+	(void)snprintf(left, sizeof(left), "%d", n - 1);
+	if (link(v[2], path) < 0 && errno != EEXIST)
+		return fail(errno);
+	(void)execv(path, argv);
+	return fail(errno);
+}
+
+/* The child is traced by us when it execs and connects. */
+static int do_traced(char **v)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		(void)execv(v[0], v);
+		_exit(127);
+	}
+	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status))
+		(void)ptrace(
+			PTRACE_CONT, pid, NULL,
+			(void *)(uintptr_t)(WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status)));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/*
+ * What this process's memory map looks like, for PR_SET_MM_MAP: numbers 26 to 28 and 45 to 51 of
+ * /proc/self/stat.
+ */
+static int own_mm_map(struct prctl_mm_map *map)
+{
+	unsigned long v[64] = { 0 };
+	char text[2048], *p, *save = NULL;
+	FILE *f = fopen("/proc/self/stat", "re");
+	size_t n = 3;
+
+	if (!f || !fgets(text, sizeof(text), f) || !(p = strrchr(text, ')')))
+		return -1;
+	(void)fclose(f); /* read only */
+	for (p = strtok_r(p + 2, " ", &save); p && n < 64; p = strtok_r(NULL, " ", &save))
+		v[n++] = strtoul(p, NULL, 10);
+	*map = (struct prctl_mm_map){ .start_code = v[26], .end_code = v[27],
+				      .start_stack = v[28], .start_data = v[45],
+				      .end_data = v[46], .start_brk = v[47],
+				      .brk = (uintptr_t)sbrk(0), .arg_start = v[48],
+				      .arg_end = v[49], .env_start = v[50], .env_end = v[51] };
+	return 0;
+}
+
+/*
+ * Become FILE for whoever looks at mm->exe_file: move our own image to anonymous memory, then name
+ * another file as ours.
+ */
+static int do_spoof(char **v)
+{
+	struct map {
+		char *from;
+		size_t size;
+		int prot;
+	} maps[32];
+	char line[512], perms[8];
+	unsigned long from, to;
+	struct prctl_mm_map map;
+	size_t n = 0, i;
+	int fd;
+	FILE *f;
+
+	f = fopen("/proc/self/maps", "re");
+	while (f && fgets(line, sizeof(line), f) && n < OSH_ARRAY_SIZE(maps)) {
+		if (!strstr(line, kt_self()) || sscanf(line, "%lx-%lx %7s", &from, &to, perms) != 3)
+			continue;
+		maps[n++] = (struct map){ (char *)from, to - from,
+					  (perms[0] == 'r' ? PROT_READ : 0) |
+						  (perms[1] == 'w' ? PROT_WRITE : 0) |
+						  (perms[2] == 'x' ? PROT_EXEC : 0) };
+	}
+	for (i = 0; i < n; i++) {
+		char *copy = mmap(NULL, maps[i].size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (copy == MAP_FAILED)
+			return fail(errno);
+		memcpy(copy, maps[i].from, maps[i].size);
+		if (mprotect(copy, maps[i].size, maps[i].prot) < 0 ||
+		    mremap(copy, maps[i].size, maps[i].size, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   maps[i].from) == MAP_FAILED)
+			return fail(errno);
+	}
+	fd = open(v[0], O_RDONLY);
+	if (own_mm_map(&map) < 0 || unshare(CLONE_NEWUSER) < 0)
+		return fail(errno);
+	map.exe_fd = (uint32_t)fd;
+	if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0) < 0)
+		return fail(errno);
+	return do_connect("plain", v[1], v[2]);
+}
+
+/* A datagram over loopback with a destination option: an extension header. */
+static int do_exthdr(void)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
+	union {
+		char buf[CMSG_SPACE(8)];
+		struct cmsghdr align;
+	} c = { { 0 } };
+	struct iovec iov = { .iov_base = (char[]){ "x" }, .iov_len = 1 };
+	struct msghdr m = { .msg_name = &to,
+			    .msg_namelen = sizeof(to),
+			    .msg_iov = &iov,
+			    .msg_iovlen = 1,
+			    .msg_control = &c,
+			    .msg_controllen = sizeof(c) };
+	static const unsigned char opts[8] = { 0, 0, 1, 4, 0, 0, 0, 0 }; /* PadN */
+	int fd = socket(AF_INET6, SOCK_DGRAM, 0);
+
+	to.sin6_addr = in6addr_loopback;
+	CMSG_FIRSTHDR(&m)->cmsg_level = IPPROTO_IPV6;
+	CMSG_FIRSTHDR(&m)->cmsg_type = IPV6_DSTOPTS;
+	CMSG_FIRSTHDR(&m)->cmsg_len = CMSG_LEN(8);
+	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), opts, 8);
+	if (sendmsg(fd, &m, 0) < 0)
+		return fail(errno);
+	puts("ok");
+	return 0;
+}
+
+/* hammer SECONDS IP PORT: connect until time is up; says how often, and how often in vain */
+static int do_hammer(char **v)
+{
+	unsigned long ok = 0, refused = 0;
+	union addr a;
+	socklen_t len = parse(v[1], v[2], &a);
+	time_t end = time(NULL) + number(v[0]);
+	struct linger now = { .l_onoff = 1 };
+
+	while (time(NULL) < end) {
+		int fd = socket(a.sa.sa_family, SOCK_STREAM, 0);
+
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		if (connect(fd, &a.sa, len) == 0)
+			ok++;
+		else if (errno == ECONNREFUSED)
+			refused++;
+		else
+			return fail(errno);
+		(void)close(fd);
+	}
+	printf("ok %lu refused %lu\n", ok, refused);
+	return 0;
+}
+
+/*
+ * reuse N: connections that try to be taken for each other: few source ports shared by all
+ * processes, resets, connects given up at once, fast open. Those that live long enough say who they
+ * are: struct kt_claim.
+ */
+static int do_reuse(char **v)
+{
+	unsigned int n = (unsigned int)number(v[0]), i;
+	unsigned int seed = (unsigned int)getpid();
+	struct linger now = { .l_onoff = 1 };
+
+	for (i = 0; i < n; i++) {
+		struct kt_claim claim = { .tgid = (uint32_t)getpid() };
+		union addr a = { .v4 = { .sin_family = AF_INET } };
+		unsigned int how;
+		int fd, one = 1;
+
+		seed = seed * 1103515245 + 12345;
+		how = seed >> 16;
+		fd = socket(AF_INET, SOCK_STREAM | (how & 1 ? SOCK_NONBLOCK : 0), 0);
+		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (how & 2)
+			(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		a.v4.sin_port = htons((uint16_t)(20000 + (how >> 2) % 32));
+		a.v4.sin_addr.s_addr = inet_addr("127.0.0.1");
+		(void)bind(fd, &a.sa, sizeof(a.v4)); /* taken: any other port */
+		claim.ip_be = htonl(0x0a000000 | (seed >> 8));
+		claim.port = (uint16_t)(1024 + (i & 0x7fff));
+		a.v4.sin_port = htons((uint16_t)claim.port);
+		a.v4.sin_addr.s_addr = claim.ip_be;
+		if ((how & 0x300) == 0x300) {
+			(void)sendto(fd, &claim, sizeof(claim), MSG_FASTOPEN | MSG_NOSIGNAL, &a.sa,
+				     sizeof(a.v4));
+		} else {
+			(void)connect(fd, &a.sa, sizeof(a.v4));
+			if (how & 0x400)
+				(void)send(fd, &claim, sizeof(claim), MSG_NOSIGNAL);
+		}
+		(void)close(fd);
+	}
+	puts("ok");
+	return 0;
+}
+
 int kt_client_main(int argc, char **argv)
 {
 	char **v = argv + 1;
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc < 2)
+	if (argc < 1)
 		return 2;
 	if (strcmp(argv[0], "connect") == 0 && argc == 4)
 		return do_connect(v[0], v[1], v[2]);
@@ -304,6 +534,20 @@ int kt_client_main(int argc, char **argv)
 		return do_memfd(v);
 	if (strcmp(argv[0], "map") == 0 && argc == 4)
 		return do_map(v);
+	if (strcmp(argv[0], "threadexec") == 0)
+		return do_thread_exec(v);
+	if (strcmp(argv[0], "deep") == 0 && argc == 6)
+		return do_deep(v);
+	if (strcmp(argv[0], "traced") == 0)
+		return do_traced(v);
+	if (strcmp(argv[0], "spoof") == 0 && argc == 4)
+		return do_spoof(v);
+	if (strcmp(argv[0], "exthdr") == 0)
+		return do_exthdr();
+	if (strcmp(argv[0], "hammer") == 0 && argc == 4)
+		return do_hammer(v);
+	if (strcmp(argv[0], "reuse") == 0)
+		return do_reuse(v);
 	if (strcmp(argv[0], "unlink") == 0) {
 		/* remove our own file, then connect: the name is gone, the identity is not */
 		if (unlink(kt_self()) < 0)

@@ -39,6 +39,13 @@ struct kt {
 	unsigned int sandboxes;
 };
 
+/* What a "reuse" client says about its own connection. */
+struct kt_claim {
+	uint32_t ip_be;
+	uint32_t port;
+	uint32_t tgid;
+};
+
 extern unsigned int kt_failures;
 
 #define CHECK(cond)                                                                         \

@@ -94,7 +94,7 @@ int osh_kern_sandbox_list(struct osh_kern *kern,
 
 struct osh_kern_row {
 	struct osh_pol_key key;
-	uint64_t classes[OSH_CLASS_WORDS];
+	uint64_t classes, inherit; /* as in struct osh_pol_val */
 };
 
 struct osh_kern_policy {

@@ -76,8 +76,9 @@ static int put_rows(int fd, uint64_t generation, const struct osh_kern_row *rows
 
 		for (i = 0; i < batch; i++) {
 			keys[i] = rows[done + i].key;
-			vals[i] = (struct osh_pol_val){ .generation = generation };
-			memcpy(vals[i].classes, rows[done + i].classes, sizeof(vals[i].classes));
+			vals[i] = (struct osh_pol_val){ .generation = generation,
+							.classes = rows[done + i].classes,
+							.inherit = rows[done + i].inherit };
 		}
 		if (bpf_map_update_batch(fd, keys, vals, &batch, NULL) < 0)
 			return -errno;
