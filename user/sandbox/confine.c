@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/keyctl.h>
+#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -183,6 +185,25 @@ int osh_confine_drop(int status_fd, const struct osh_spec *spec, const int *keep
 	return 0;
 }
 
+static int load_filter(struct osh_str blob)
+{
+	struct sock_fprog prog = { 0 };
+	osh_auto_free struct sock_filter *filter = NULL;
+	size_t count = blob.n / sizeof(*filter);
+
+	if (!count || count > OSH_SECCOMP_MAX || blob.n % sizeof(*filter))
+		return -EBADMSG;
+	filter = malloc(blob.n); /* for alignment: a blob may start anywhere */
+	if (!filter)
+		return -ENOMEM;
+	memcpy(filter, blob.p, blob.n);
+	prog.len = (unsigned short)count;
+	prog.filter = filter;
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+		return -errno;
+	return 0;
+}
+
 int osh_confine_lock(int status_fd, const struct osh_spec *spec, int ruleset)
 {
 	int r = 0;
@@ -191,7 +212,7 @@ int osh_confine_lock(int status_fd, const struct osh_spec *spec, int ruleset)
 		r = osh_landlock_restrict(ruleset);
 	if (r < 0)
 		return osh_report_fail(status_fd, r, "landlock-restrict", NULL);
-	r = osh_seccomp_load(spec->seccomp);
+	r = load_filter(spec->seccomp);
 	if (r < 0)
 		return osh_report_fail(status_fd, r, "seccomp", NULL);
 	if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 2)

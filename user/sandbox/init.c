@@ -17,7 +17,7 @@
 
 bool osh_init_is_role(int argc, char **argv)
 {
-	return argc >= 1 && argv[0] && strcmp(argv[0], OSH_INIT_ARGV0) == 0 && getpid() == 1;
+	return argc == 1 && argv[0] && strcmp(argv[0], OSH_INIT_ARGV0) == 0 && getpid() == 1;
 }
 
 /* What the daemon ignores or blocks must not be inherited by the agent's programs. */

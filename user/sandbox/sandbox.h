@@ -54,14 +54,13 @@ struct osh_sandbox_limits {
 /* All pointers are borrowed for the call; all descriptors stay the caller's. */
 struct osh_sandbox_cfg {
 	const char *name; /* host name inside: one label, as policy/names.h or wider */
-	const char *id; /* printable, goes into messages and /etc/openshell-tls only */
+	const char *id; /* printable */
 
 	int cgroup_fd; /* directory <agent>/sandboxes/<name>, empty: everything starts in it */
 	int state_fd; /* directory of this sandbox in the state directory, root-owned 0700;
 		       * "home" and "tmp" are made below it when missing and kept */
 	int init_fd; /* listening SEQPACKET socket for exec requests, see osh_init_listen() */
-	int exe_fd; /* program that runs as init: main() must hand argv[0] "openshell-init" to
-		     * osh_init_main(); -1: /proc/self/exe */
+	int exe_fd; /* program that runs as init; -1: the one carried in this library */
 
 	struct osh_sandbox_paths read_only;
 	struct osh_sandbox_paths read_write;

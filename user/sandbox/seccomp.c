@@ -8,15 +8,10 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/buf.h"
 #include "base/macros.h"
-
-#define BLOB_MAX (4096 * sizeof(struct sock_filter)) /* the kernel takes no longer program */
 
 /* The same number on every architecture; older headers do not name them. */
 enum {
@@ -244,7 +239,7 @@ int osh_seccomp_blob(struct osh_str *ret_blob)
 		return r;
 	if (lseek(fd, 0, SEEK_SET) < 0)
 		return -errno;
-	osh_buf_init(&blob_cache, BLOB_MAX, 0);
+	osh_buf_init(&blob_cache, OSH_SECCOMP_MAX * sizeof(struct sock_filter), 0);
 	r = osh_buf_read_all(&blob_cache, fd);
 	if (r == 0 && (!blob_cache.len || blob_cache.len % sizeof(struct sock_filter)))
 		r = -EBADMSG;
@@ -253,23 +248,5 @@ int osh_seccomp_blob(struct osh_str *ret_blob)
 		return r;
 	}
 	*ret_blob = osh_buf_str(&blob_cache);
-	return 0;
-}
-
-int osh_seccomp_load(struct osh_str blob)
-{
-	struct sock_fprog prog = { 0 };
-	osh_auto_free struct sock_filter *filter = NULL;
-
-	if (!blob.n || blob.n > BLOB_MAX || blob.n % sizeof(*filter))
-		return -EBADMSG;
-	filter = malloc(blob.n); /* for alignment: a blob may start anywhere */
-	if (!filter)
-		return -ENOMEM;
-	memcpy(filter, blob.p, blob.n);
-	prog.len = (unsigned short)(blob.n / sizeof(*filter));
-	prog.filter = filter;
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
-		return -errno;
 	return 0;
 }

@@ -25,7 +25,8 @@ struct spawn {
 	const struct osh_sandbox_cfg *cfg;
 	struct osh_diag *diag;
 	uint64_t start_ns, deadline_ns;
-	int spec_fd, exe_fd;
+	int spec_fd;
+	int program_fd; /* borrowed */
 	int status_fd, child_status_fd;
 	bool told; /* @diag has the reason */
 	struct osh_sandbox_proc proc;
@@ -156,7 +157,7 @@ static _Noreturn void become_init(const struct spawn *sp)
 	static char *const argv[] = { (char *)OSH_INIT_ARGV0, NULL };
 	static char *const env[] = { NULL };
 	const int from[] = { sp->spec_fd, sp->child_status_fd, sp->cfg->init_fd, sp->cfg->state_fd,
-			     sp->exe_fd };
+			     sp->program_fd };
 	int safe[OSH_ARRAY_SIZE(from)];
 
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(from); i++) {
@@ -299,6 +300,25 @@ static int wait_ready(struct spawn *sp)
 	return r < 0 ? r : 0;
 }
 
+/*
+ * Init runs at the same time: when a step of ours fails because init is dead already, its own report
+ * says why.
+ */
+static int fail_or_report(struct spawn *sp, int r, const char *step)
+{
+	struct pollfd pfd = { .fd = sp->status_fd, .events = POLLIN };
+
+	while (poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLIN)) {
+		int told = read_report(sp);
+
+		if (told < 0)
+			return told;
+		if (told > 0)
+			break;
+	}
+	return fail(sp, r, step);
+}
+
 /* ---- */
 
 static int open_files(struct spawn *sp)
@@ -307,12 +327,11 @@ static int open_files(struct spawn *sp)
 
 	if (r < 0)
 		return r;
-	if (sp->cfg->exe_fd >= 0)
-		sp->exe_fd = fcntl(sp->cfg->exe_fd, F_DUPFD_CLOEXEC, 0);
-	else
-		sp->exe_fd = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	if (sp->exe_fd < 0)
-		return fail(sp, -errno, "open-init");
+	sp->program_fd = sp->cfg->exe_fd;
+	if (sp->program_fd < 0)
+		r = osh_init_program(&sp->program_fd);
+	if (r < 0)
+		return fail(sp, r, "init-program (is vm.memfd_noexec set?)");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return fail(sp, -errno, "socketpair");
 	sp->status_fd = pair[0];
@@ -336,11 +355,11 @@ static int run(struct spawn *sp)
 	sp->proc.times.cloned = since_start(sp, osh_spec_now_ns());
 	r = open_netns(sp->proc.pid);
 	if (r < 0)
-		return fail(sp, r, "network-namespace");
+		return fail_or_report(sp, r, "network-namespace");
 	sp->proc.netns_fd = r;
 	r = osh_sandbox_listen(sp->proc.netns_fd, &sp->proc.lst, &sp->proc.netns_cookie);
 	if (r < 0)
-		return fail(sp, r, "listeners");
+		return fail_or_report(sp, r, "listeners");
 	sp->proc.times.listening = since_start(sp, osh_spec_now_ns());
 	r = wait_ready(sp);
 	if (r < 0)
@@ -367,7 +386,7 @@ int osh_sandbox_spawn(const struct osh_sandbox_cfg *cfg, struct osh_sandbox_proc
 		.cfg = cfg,
 		.diag = diag,
 		.spec_fd = -1,
-		.exe_fd = -1,
+		.program_fd = -1,
 		.status_fd = -1,
 		.child_status_fd = -1,
 	};
@@ -379,7 +398,6 @@ int osh_sandbox_spawn(const struct osh_sandbox_cfg *cfg, struct osh_sandbox_proc
 	sp.deadline_ns = sp.start_ns + (uint64_t)timeout_ms * 1000000;
 	r = run(&sp);
 	osh_close_ptr(&sp.spec_fd);
-	osh_close_ptr(&sp.exe_fd);
 	osh_close_ptr(&sp.status_fd);
 	osh_close_ptr(&sp.child_status_fd);
 	if (r < 0) {

@@ -27,7 +27,6 @@
 #include <cmocka.h>
 
 #include "fixture.h"
-#include "sandbox/init.h"
 
 static int bad; /* in the probe */
 
@@ -469,8 +468,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(unix_sockets_of_the_host),
 	};
 
-	if (osh_init_is_role(argc, argv))
-		return osh_init_main();
 	if (argc >= 3 && strcmp(argv[1], "probe") == 0)
 		return probe_main(argv[2], argc > 3 ? argv[3] : "", argc > 4 ? argv[4] : "");
 	if (fx_why_not()) {

@@ -16,7 +16,6 @@
 #include <cmocka.h>
 
 #include "fixture.h"
-#include "sandbox/init.h"
 #include "sandbox/spec.h"
 
 static struct fx fx; /* the one most tests share */
@@ -637,7 +636,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(root_holds_nothing_unlisted),
@@ -666,8 +665,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(notes_and_times_are_reported),
 	};
 
-	if (osh_init_is_role(argc, argv))
-		return osh_init_main();
 	if (fx_why_not()) {
 		printf("%s\n", fx_why_not());
 		return 77;
