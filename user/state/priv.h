@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Shared by the files of state/ only. */
+#ifndef OSH_STATE_PRIV_H
+#define OSH_STATE_PRIV_H
+
+#include "state/db.h"
+#include "state/state.h"
+
+struct osh_state {
+	struct osh_db *db;
+};
+
+/* Inside a transaction: +1 to the scope's settings revision. */
+int osh_state_bump(struct osh_state *state, const char *scope,
+		   uint64_t *ret_revision) OSH_MUST_CHECK;
+/* 0 for "" and for existing sandboxes, else -ENOENT. */
+int osh_state_scope_check(struct osh_state *state, const char *scope) OSH_MUST_CHECK;
+
+#endif
