@@ -5,7 +5,7 @@
  * are refused.
  *
  *	{"worker":0,
- *	 "resolvers":["127.0.0.1:53"],            default: /etc/resolv.conf
+ *	 "resolvers":["127.0.0.1:53"],            none: only names of the table resolve
  *	 "hosts":{"api.example":["127.0.0.1:8443","[::1]"]},
  *	 "limits":{"connections":4096,...},       names of the members below, without unit
  *	 "timeouts_ms":{"head":30000,...},
@@ -76,7 +76,7 @@ struct osh_px_cfg {
 	struct osh_px_timeouts timeouts;
 	struct osh_addr resolver[OSH_PX_RESOLVERS_MAX];
 	uint16_t resolver_port[OSH_PX_RESOLVERS_MAX];
-	uint32_t n_resolvers; /* 0: those of /etc/resolv.conf */
+	uint32_t n_resolvers;
 	struct osh_px_host_entry *hosts; /* owned */
 	uint32_t n_hosts;
 };

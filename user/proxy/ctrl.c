@@ -75,11 +75,6 @@ static int on_config(struct osh_px *px, struct osh_seqpkt_msg *m)
 	r = osh_px_link_open(px, &px->signer, osh_take_fd(&m->fds[3]), osh_px_on_signer, "signer");
 	if (r < 0)
 		return r;
-	if (px->hooks.confine) {
-		r = px->hooks.confine();
-		if (r < 0)
-			return osh_log_err(r, "cannot drop privileges");
-	}
 	return osh_px_link_send(px, &px->monitor, OSH_MSG_READY, 0, NULL, 0);
 }
 

@@ -17,23 +17,21 @@ struct osh_px;
 struct osh_px_hooks {
 	int (*flow_fetch)(int accepted_fd, struct osh_flow_rec *ret_rec);
 	int (*flow_fetch_dns)(int dns_fd, unsigned int client_port, struct osh_flow_rec *ret_rec);
-	/* Called once after CONFIG, before READY: drop privileges. May be NULL. */
-	int (*confine)(void);
 };
 
 /*
- * Body of the process: talk to the monitor on @take_monitor_fd until it ends. @hooks NULL: the
- * kernel's. Returns the exit code: 0 after a drain or when the monitor has gone.
+ * Body of the process, which must be confined already: talk to the monitor on @take_monitor_fd until
+ * it ends. Returns the exit code: 0 after a drain or when the monitor has gone.
  */
-int osh_proxy_main(int take_monitor_fd, const struct osh_px_hooks *hooks);
+int osh_proxy_main(int take_monitor_fd);
 
-/* The same in pieces, for tests that run the loop themselves. */
+/* The same in pieces, for tests. @hooks NULL: the kernel's. */
 int osh_px_new(int take_monitor_fd, const struct osh_px_hooks *hooks,
 	       struct osh_px **ret_px) OSH_MUST_CHECK;
 struct osh_px *osh_px_free(struct osh_px *px);
 struct osh_loop *osh_px_loop(struct osh_px *px);
 
-/* System calls the role makes after confine(), by name; NULL-terminated. */
+/* System calls the role makes, by name; NULL-terminated. */
 extern const char *const osh_proxy_syscalls[];
 
 #endif

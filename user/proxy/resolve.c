@@ -300,7 +300,7 @@ int osh_resolve(struct osh_resolver *r, struct osh_str host, struct osh_px_looku
 		return 0;
 	}
 	/* "127.1" and its kind: some resolver would read it as an address */
-	if (host.n > OSH_HOST_MAX || osh_host_is_numeric_name(host))
+	if (host.n > OSH_HOST_MAX || osh_host_is_numeric_name(host) || !r->cfg->n_resolvers)
 		return -EHOSTUNREACH;
 	hash = hash_of(host);
 	e = entry_find(r, host, hash);
@@ -403,6 +403,7 @@ struct osh_resolver *osh_resolver_free(struct osh_resolver *r)
 int osh_resolver_new(struct osh_loop *loop, const struct osh_px_cfg *cfg,
 		     struct osh_resolver **ret_resolver)
 {
+	struct in_addr nowhere = { .s_addr = htonl(INADDR_LOOPBACK) }; /* replaced below */
 	struct osh_resolver *r = calloc(1, sizeof(*r));
 	struct ares_options opt = {
 		.flags = ARES_FLAG_NOSEARCH,
@@ -410,10 +411,15 @@ int osh_resolver_new(struct osh_loop *loop, const struct osh_px_cfg *cfg,
 		.tries = TRIES,
 		.sock_state_cb = on_sock_state,
 		.sock_state_cb_data = r,
-		.lookups = (char *)"fb",
+		.lookups = (char *)"b",
+		.ndots = 1,
+		.servers = &nowhere,
+		.nservers = 1,
 	};
+	/* everything is given, so that c-ares reads no file: the role could not open one */
 	int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB |
-		   ARES_OPT_LOOKUPS;
+		   ARES_OPT_LOOKUPS | ARES_OPT_NDOTS | ARES_OPT_SERVERS | ARES_OPT_DOMAINS |
+		   ARES_OPT_SORTLIST;
 
 	if (!r)
 		return -ENOMEM;

@@ -187,12 +187,12 @@ int osh_px_new(int take_monitor_fd, const struct osh_px_hooks *hooks, struct osh
 	return 0;
 }
 
-int osh_proxy_main(int take_monitor_fd, const struct osh_px_hooks *hooks)
+int osh_proxy_main(int take_monitor_fd)
 {
 	struct osh_px *px = NULL;
 	int r;
 
-	r = osh_px_new(take_monitor_fd, hooks, &px);
+	r = osh_px_new(take_monitor_fd, NULL, &px);
 	if (r < 0) {
 		osh_log_err(r, "cannot start");
 		return 1;

@@ -323,7 +323,7 @@ static void on_peer(struct osh_src *src, uint32_t events)
 		peer_gone(p, r);
 }
 
-int osh_signer_main(int take_monitor_fd, int take_dir_fd, int (*confine)(void))
+int osh_signer_main(int take_monitor_fd, int take_dir_fd)
 {
 	struct signer *s = calloc(1, sizeof(*s));
 	int r;
@@ -337,11 +337,6 @@ int osh_signer_main(int take_monitor_fd, int take_dir_fd, int (*confine)(void))
 	s->monitor = s->loop ? peer_add(s, take_monitor_fd, true) : NULL;
 	if (!s->monitor) {
 		osh_log_error("cannot start");
-		return 1;
-	}
-	r = confine ? confine() : 0;
-	if (r < 0) {
-		osh_log_err(r, "cannot drop privileges");
 		return 1;
 	}
 	r = osh_seqpkt_send(s->monitor->src.fd, OSH_MSG_READY, 0, NULL, 0, NULL, 0);

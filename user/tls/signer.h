@@ -7,13 +7,13 @@
 #define OSH_TLS_SIGNER_H
 
 /*
- * Body of the process, until the monitor goes. @take_dir_fd: folder of the key files, mode 0700, on
- * which the role can create, rename and remove. @confine (may be NULL) is called before READY.
+ * Body of the process, until the monitor goes. @take_dir_fd: folder of the key files, mode 0700,
+ * in which the role can create, rename and remove. @confine (may be NULL) is called before READY.
  * Returns the exit code.
  */
-int osh_signer_main(int take_monitor_fd, int take_dir_fd, int (*confine)(void));
+int osh_signer_main(int take_monitor_fd, int take_dir_fd);
 
-/* System calls the role makes after confine(), by name; NULL-terminated. */
+/* System calls the role makes, by name; NULL-terminated. */
 extern const char *const osh_signer_syscalls[];
 
 #endif
