@@ -1,3 +1,6 @@
 # Objects that several programs of a folder share.
 $(O)/tests/unit/sandbox/test_live $(O)/tests/unit/sandbox/test_fence: \
 	$(O)/tests/unit/sandbox/fixture.o
+
+# test_oom programs count allocations and fail the n-th.
+$(O)/tests/unit/%/test_oom: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
