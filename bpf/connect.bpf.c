@@ -8,8 +8,7 @@
 #include "common.bpf.h"
 #include "policy.bpf.h"
 
-char LICENSE[] SEC("license")
-= "Dual MIT/GPL";
+BPF_LICENSE;
 
 enum route {
 	ROUTE_DENY = 0,

@@ -6,8 +6,7 @@
  */
 #include "common.bpf.h"
 
-char LICENSE[] SEC("license")
-= "Dual MIT/GPL";
+BPF_LICENSE;
 
 #define S_ISUID	    04000
 #define S_ISGID	    02000

@@ -7,8 +7,7 @@
  */
 #include "common.bpf.h"
 
-char LICENSE[] SEC("license")
-= "Dual MIT/GPL";
+BPF_LICENSE;
 
 #define TCP_SYN_SENT 2
 #define TCP_CLOSE    7

@@ -6,8 +6,7 @@
  */
 #include "common.bpf.h"
 
-char LICENSE[] SEC("license")
-= "Dual MIT/GPL";
+BPF_LICENSE;
 
 #define AF_UNIX	     1
 #define AF_NETLINK   16

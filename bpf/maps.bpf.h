@@ -10,6 +10,10 @@
 #include <bpf/bpf_helpers.h>
 #include "openshell/abi.h"
 
+/* clang-format off */
+#define BPF_LICENSE char LICENSE[] SEC("license") = "Dual MIT/GPL"
+/* clang-format on */
+
 /*
  * osh_state - ABI version, id counters, hash seed
  * key/val: 0 -> struct osh_state

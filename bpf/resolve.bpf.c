@@ -2,8 +2,7 @@
 /* Answers the daemon what an open file of its own looks like to the other programs. */
 #include "common.bpf.h"
 
-char LICENSE[] SEC("license")
-= "Dual MIT/GPL";
+BPF_LICENSE;
 
 struct resolve_args {
 	struct osh_exe_key key;

@@ -6,8 +6,7 @@
  */
 #include "common.bpf.h"
 
-char LICENSE[] SEC("license")
-= "Dual MIT/GPL";
+BPF_LICENSE;
 
 #define ETH_P_IP   0x0800
 #define ETH_P_IPV6 0x86dd

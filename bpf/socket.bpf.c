@@ -5,8 +5,7 @@
  */
 #include "common.bpf.h"
 
-char LICENSE[] SEC("license")
-= "Dual MIT/GPL";
+BPF_LICENSE;
 
 #define SOL_IP	   0
 #define SOL_SOCKET 1

@@ -7,8 +7,7 @@
  */
 #include "common.bpf.h"
 
-char LICENSE[] SEC("license")
-= "Dual MIT/GPL";
+BPF_LICENSE;
 
 #define PROT_EXEC 4
 #define VM_EXEC	  4ul
