@@ -343,11 +343,17 @@ static int own_mm_map(struct prctl_mm_map *map)
 	(void)fclose(f); /* read only */
 	for (p = strtok_r(p + 2, " ", &save); p && n < 64; p = strtok_r(NULL, " ", &save))
 		v[n++] = strtoul(p, NULL, 10);
-	*map = (struct prctl_mm_map){ .start_code = v[26], .end_code = v[27],
-				      .start_stack = v[28], .start_data = v[45],
-				      .end_data = v[46], .start_brk = v[47],
-				      .brk = (uintptr_t)sbrk(0), .arg_start = v[48],
-				      .arg_end = v[49], .env_start = v[50], .env_end = v[51] };
+	*map = (struct prctl_mm_map){ .start_code = v[26],
+				      .end_code = v[27],
+				      .start_stack = v[28],
+				      .start_data = v[45],
+				      .end_data = v[46],
+				      .start_brk = v[47],
+				      .brk = (uintptr_t)sbrk(0),
+				      .arg_start = v[48],
+				      .arg_end = v[49],
+				      .env_start = v[50],
+				      .env_end = v[51] };
 	return 0;
 }
 
