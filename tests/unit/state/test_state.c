@@ -388,6 +388,7 @@ static void kill_9_at_any_point_leaves_a_consistent_history(void **state)
 		assert_int_equal(osh_state_sandbox_get(s, "demo", &sb), 0);
 		/* nothing that was acknowledged is lost; at most one newer thing is there */
 		assert_true(h.newest == sh->added || h.newest == sh->added + 1);
+		sh->added = h.newest; /* or two rounds in a row could leave two */
 		assert_true(h.loaded_count <= 1);
 		assert_true(h.loaded >= sh->loaded);
 		assert_int_equal(sb.active_version, h.loaded);
