@@ -2,6 +2,7 @@
 #include "sandbox/client.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 
 #include "base/buf.h"
 #include "sandbox/proto.h"
@@ -89,16 +91,15 @@ static int add_strings(struct osh_buf *buf, const char *const *list, uint32_t co
 /* A pipe, which then belongs to the sandbox's user, or the null device. */
 static int check_stdio(int fd, uid_t uid)
 {
+	struct statfs fs;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3))
 		return 0;
-	if (!S_ISFIFO(st.st_mode))
-		return -EINVAL;
-	/* A named pipe is a file of the host; anonymous ones have no link. */
-	if (st.st_nlink > 1)
+	/* A named pipe is a file of the host: not to be given away, nor to be opened again. */
+	if (!S_ISFIFO(st.st_mode) || fstatfs(fd, &fs) < 0 || fs.f_type != PIPEFS_MAGIC)
 		return -EINVAL;
 	return fchown(fd, uid, (gid_t)-1) < 0 ? -errno : 0;
 }

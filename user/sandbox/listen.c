@@ -272,7 +272,7 @@ static int child_main(void *arg)
 	struct job *job = arg;
 
 	job->result = run_job(job);
-	_exit(0);
+	return 0; /* clone() ends the task without running exit handlers */
 }
 
 /*

@@ -482,14 +482,14 @@ static void login_shell_on_a_terminal(void **state)
 	say(pty, "echo $?\n");
 	EXPECT("130\r\n");
 	EXPECT("sandbox@demo:~$ ");
-	/* Job control: ^Z stops, fg goes on. */
-	say(pty, "sh -c 'echo g''o; exec sleep 1006'\n");
+	/* Job control: ^Z stops, fg gives the terminal back and then continues the job. */
+	say(pty, "sh -c 'trap \"echo ba\"\"ck\" CONT; echo g''o; while :; do sleep 0.02; done'\n");
 	EXPECT("go\r\n");
 	say(pty, "\032");
 	EXPECT("Stopped");
 	EXPECT("sandbox@demo:~$ ");
-	say(pty, "jobs; fg\n");
-	EXPECT("sleep 1006");
+	say(pty, "fg\n");
+	EXPECT("back\r\n");
 	assert_int_equal(osh_init_signal(fd, SIGINT), 0); /* to the foreground group */
 	EXPECT("sandbox@demo:~$ ");
 	say(pty, "exit 9\n");

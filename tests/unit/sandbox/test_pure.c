@@ -170,6 +170,34 @@ static void lists_refuse_what_is_dangerous(void **state)
 	}
 }
 
+static void check_names_every_bad_path(void **state)
+{
+	static const char *const ro[] = { "/usr", "/nonexistent-x", "etc" };
+	static const char *const rw[] = { "/", "/nonexistent-y", "/proc" };
+	struct osh_sandbox_cfg cfg = { .read_only = { ro, 3 },
+				       .read_write = { rw, 3 },
+				       .landlock = OSH_SANDBOX_LANDLOCK_BEST_EFFORT };
+	osh_auto_diag struct osh_diag diag;
+	osh_auto_bufmem struct osh_buf text;
+
+	(void)state;
+	osh_diag_init(&diag, NULL);
+	osh_buf_init(&text, 65536, 0);
+	assert_int_equal(osh_sandbox_check_paths(&cfg, &diag), -EINVAL);
+	assert_int_equal(diag.errors, 2);
+	assert_int_equal(diag.warnings, 3);
+	assert_int_equal(osh_diag_render(&diag, &text), 0);
+	assert_non_null(strstr(text.data, "filesystem path \"/\" is overly broad for read_write"));
+	assert_non_null(strstr(text.data, "filesystem path \"etc\" must be absolute"));
+	cfg.read_only.count = cfg.read_write.count = 0;
+	assert_int_equal(osh_sandbox_check_paths(&cfg, &diag), 0);
+	cfg.read_write.path = &rw[2];
+	cfg.read_write.count = 1;
+	assert_int_equal(osh_sandbox_check_paths(&cfg, &diag), 0);
+	cfg.landlock = OSH_SANDBOX_LANDLOCK_HARD;
+	assert_int_equal(osh_sandbox_check_paths(&cfg, &diag), -EINVAL);
+}
+
 static void walk_follows_only_roots_links(void **state)
 {
 	char dir[] = "/tmp/osh-path-XXXXXX", path[128];
@@ -272,6 +300,7 @@ int main(void)
 		cmocka_unit_test(path_normalise),
 		cmocka_unit_test(lists_are_a_sorted_union),
 		cmocka_unit_test(lists_refuse_what_is_dangerous),
+		cmocka_unit_test(check_names_every_bad_path),
 		cmocka_unit_test(walk_follows_only_roots_links),
 		cmocka_unit_test(spec_round_trip_and_truncation),
 		cmocka_unit_test(wipe_removes_deep_trees_and_follows_no_link),
