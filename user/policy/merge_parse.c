@@ -388,10 +388,17 @@ static int check_known(struct parser *p)
 
 		for (size_t k = 0; k < OSH_ARRAY_SIZE(kinds); k++)
 			known = known || osh_str_is(flag, kinds[k].flag);
-		if (known)
-			continue;
-		osh_diag_err(p->diag, 0, 0, "unknown operation flag %s", osh_quote(flag));
-		return -EBADMSG;
+		if (!known) {
+			osh_diag_err(p->diag, 0, 0, "unknown operation flag %s", osh_quote(flag));
+			return -EBADMSG;
+		}
+		/* What a policy file could not say must not get into a policy this way. */
+		if (!osh_utf8_is_valid(p->flags[i].value) ||
+		    osh_str_find(p->flags[i].value, '\0') < p->flags[i].value.n) {
+			osh_diag_err(p->diag, 0, 0, "%.*s value %s is not UTF-8 text",
+				     OSH_CLIP(flag), osh_quote(p->flags[i].value));
+			return -EBADMSG;
+		}
 	}
 	if (p->n > OSH_MERGE_MAX_OPS)
 		return no_spec(p, "too many operation flags in one update (at most 256)");
