@@ -79,7 +79,7 @@ cli-srcs    := $(sort $(wildcard user/cli/*.c))
 daemon-objs := $(daemon-srcs:%.c=$(O)/%.o)
 cli-objs    := $(cli-srcs:%.c=$(O)/%.o)
 libosh      := $(O)/libosh.a
-programs    := $(if $(daemon-srcs),$(O)/openshelld) $(if $(cli-srcs),$(O)/openshellctl $(O)/openshell)
+programs    := $(if $(daemon-srcs),$(O)/openshelld) $(if $(filter %/main.c,$(cli-srcs)),$(O)/openshellctl $(O)/openshell)
 skel        := $(O)/gen/openshell.skel.h
 
 all: $(programs) ## build openshelld and openshellctl (default)

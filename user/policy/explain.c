@@ -207,6 +207,10 @@ static void look_at(const struct asked *q, size_t target, struct found *f)
 	if (!port_matches(q, ep))
 		near.missed |= OSH_MISS_PORT;
 	near.missed |= class_miss(q, img_entry(q->img, ep->entry)->class_id);
+	/* a similar name, or no name, is near only when nothing else is wrong */
+	if ((near.missed & OSH_MISS_HOST || ep->host_kind == IMG_HOST_ANY) &&
+	    __builtin_popcount(near.missed) > 1)
+		return;
 	if (near.missed)
 		keep(f, &near);
 	else if (q->facts)
