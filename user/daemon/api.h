@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Handlers of the control interface (ctl/io.openshell.varlink); the table is in api.c. */
+#ifndef OSH_DAEMON_API_H
+#define OSH_DAEMON_API_H
+
+#include "daemon/monitor.h"
+
+/* Handlers get no user pointer: there is one monitor per process. */
+struct osh_monitor *osh_api_monitor(void);
+
+/*
+ * The sandbox named by parameter @key. -EINVAL/-ENOENT: the call was ended with an error.
+ */
+int osh_api_sandbox(struct osh_ctl_call *call, const struct osh_jval *params, const char *key,
+		    struct osh_sb **ret_sb) OSH_MUST_CHECK;
+
+/* PolicyInvalid with every message of @diag as "file:line:col: text" lines. */
+void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *diag);
+/* The warnings of @diag as member `warnings` (left out if there are none). */
+void osh_api_warnings(struct osh_json *j, const struct osh_diag *diag);
+
+typedef void osh_api_fn(struct osh_ctl_call *call, const struct osh_jval *params);
+
+osh_api_fn osh_api_sandbox_create, osh_api_sandbox_list, osh_api_sandbox_get,
+	osh_api_sandbox_delete, osh_api_sandbox_stop, osh_api_sandbox_start;
+osh_api_fn osh_api_exec, osh_api_session_signal;
+osh_api_fn osh_api_policy_set, osh_api_policy_update, osh_api_policy_rollback, osh_api_policy_get,
+	osh_api_policy_list, osh_api_policy_delete_global;
+osh_api_fn osh_api_settings_get, osh_api_settings_set, osh_api_settings_delete;
+osh_api_fn osh_api_logs, osh_api_status, osh_api_doctor, osh_api_introspect, osh_api_selftest;
+
+#endif

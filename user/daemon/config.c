@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/config.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "policy/schema.h"
+#include "sys/fs.h"
+
+enum { ARENA_MAX = 4 << 20 };
+
+
+static void set_list(struct osh_reader *rd, const struct osh_node *node, const char *what,
+		     struct osh_config_list *list)
+{
+	size_t i = 0;
+
+	if (!osh_schema_is_seq(rd, node, what))
+		return;
+	list->v = osh_reader_array(rd, node->n, sizeof(*list->v));
+	if (!list->v)
+		return;
+	osh_node_for_each(it, node)
+	{
+		struct osh_str text;
+
+		if (osh_schema_text(rd, it, "list item", &text))
+			list->v[i++] = osh_reader_str(rd, text);
+	}
+	list->n = i;
+}
+
+static void set_servers(struct osh_reader *rd, const struct osh_node *node, void *obj)
+{
+	set_list(rd, node, "servers", &((struct osh_config *)obj)->resolver_servers);
+}
+
+static void set_ca_files(struct osh_reader *rd, const struct osh_node *node, void *obj)
+{
+	set_list(rd, node, "ca_files", &((struct osh_config *)obj)->ca_files);
+}
+
+static void set_no_proxy(struct osh_reader *rd, const struct osh_node *node, void *obj)
+{
+	set_list(rd, node, "no_proxy", &((struct osh_config *)obj)->upstream_proxy.no_proxy);
+}
+
+static void set_hosts(struct osh_reader *rd, const struct osh_node *node, void *obj)
+{
+	struct osh_config *cfg = obj;
+
+	if (!osh_schema_is_map(rd, node, "hosts"))
+		return;
+	cfg->hosts = osh_reader_array(rd, node->n, sizeof(*cfg->hosts));
+	if (!cfg->hosts)
+		return;
+	osh_node_for_each(it, node)
+	{
+		struct osh_config_host *host = &cfg->hosts[cfg->nhosts];
+		struct osh_config_list list = { 0 };
+
+		if (it->type == OSH_NODE_SEQ) {
+			set_list(rd, it, "addresses", &list);
+		} else {
+			list.v = osh_reader_array(rd, 1, sizeof(*list.v));
+			if (!list.v || !osh_schema_text(rd, it, "address", &list.v[0]))
+				continue;
+			list.v[0] = osh_reader_str(rd, list.v[0]);
+			list.n = 1;
+		}
+		host->name = osh_reader_str(rd, it->key);
+		host->addrs = list.v;
+		host->naddrs = list.n;
+		cfg->nhosts++;
+	}
+}
+
+#define STR(name, member)  OSH_KEY_FIELD(name, OSH_KEY_TEXT, 0, struct osh_config, member)
+#define U32(name, member)  OSH_KEY_FIELD(name, OSH_KEY_U32, 0, struct osh_config, member)
+#define BOOL(name, member) OSH_KEY_FIELD(name, OSH_KEY_BOOL, 0, struct osh_config, member)
+
+static const struct osh_key resolver_keys[] = {
+	OSH_KEY_CALL("servers", OSH_KEY_SEQ, 0, set_servers),
+	OSH_KEY_CALL("hosts", OSH_KEY_MAP, 0, set_hosts),
+	{ 0 },
+};
+static const struct osh_key trust_keys[] = {
+	STR("system_bundle", system_bundle),
+	OSH_KEY_CALL("ca_files", OSH_KEY_SEQ, 0, set_ca_files),
+	{ 0 },
+};
+static const struct osh_key log_keys[] = {
+	STR("dir", log.dir),
+	U32("segment_bytes", log.segment_bytes),
+	U32("segments", log.segments),
+	U32("max_age_hours", log.max_age_hours),
+	STR("journal_socket", log.journal_socket),
+	STR("ocsf_file", log.ocsf_file),
+	{ 0 },
+};
+static const struct osh_key timeout_keys[] = {
+	U32("header_s", timeouts.header_s),	  U32("idle_s", timeouts.idle_s),
+	U32("handshake_s", timeouts.handshake_s), U32("dial_s", timeouts.dial_s),
+	U32("resolve_s", timeouts.resolve_s),	  { 0 },
+};
+static const struct osh_key limit_keys[] = {
+	U32("connections_per_sandbox", limits.connections_per_sandbox),
+	U32("names_per_sandbox", limits.names_per_sandbox),
+	U32("certificates_per_sandbox", limits.certificates_per_sandbox),
+	{ 0 },
+};
+static const struct osh_key upstream_keys[] = {
+	STR("url", upstream_proxy.url),
+	STR("auth_file", upstream_proxy.auth_file),
+	OSH_KEY_CALL("no_proxy", OSH_KEY_SEQ, 0, set_no_proxy),
+	BOOL("auth_allow_insecure", upstream_proxy.auth_allow_insecure),
+	BOOL("connect_by_hostname", upstream_proxy.connect_by_hostname),
+	{ 0 },
+};
+
+#define SECTION(fn, table, what)                                                                   \
+	static void fn(struct osh_reader *rd, const struct osh_node *node, void *obj)              \
+	{                                                                                          \
+		osh_schema_read(rd, node, table, obj, what);                                       \
+	}
+SECTION(set_resolver, resolver_keys, "resolver")
+SECTION(set_trust, trust_keys, "trust")
+SECTION(set_log, log_keys, "log")
+SECTION(set_timeouts, timeout_keys, "timeouts")
+SECTION(set_limits, limit_keys, "limits")
+SECTION(set_upstream, upstream_keys, "upstream_proxy")
+
+static const struct osh_key top_keys[] = {
+	OSH_KEY_FIELD("version", OSH_KEY_U32, OSH_KEY_REQUIRED, struct osh_config, version),
+	STR("state_dir", state_dir),
+	STR("runtime_dir", runtime_dir),
+	STR("bpf_dir", bpf_dir),
+	STR("agent_cgroup", agent_cgroup),
+	BOOL("use_delegated_cgroup", use_delegated),
+	STR("socket_group", socket_group),
+	STR("proxy_user", proxy_user),
+	STR("signer_user", signer_user),
+	STR("default_policy", default_policy),
+	U32("workers", workers),
+	OSH_KEY_FIELD("proxy_port", OSH_KEY_U16, 0, struct osh_config, proxy_port),
+	STR("deny_errno", deny_errno),
+	OSH_KEY_CALL("resolver", OSH_KEY_MAP, 0, set_resolver),
+	OSH_KEY_CALL("trust", OSH_KEY_MAP, 0, set_trust),
+	OSH_KEY_CALL("log", OSH_KEY_MAP, 0, set_log),
+	OSH_KEY_CALL("timeouts", OSH_KEY_MAP, 0, set_timeouts),
+	OSH_KEY_CALL("limits", OSH_KEY_MAP, 0, set_limits),
+	OSH_KEY_CALL("upstream_proxy", OSH_KEY_MAP, 0, set_upstream),
+	{ 0 },
+};
+
+static void set_defaults(struct osh_config *cfg)
+{
+	cfg->version = 1;
+	cfg->state_dir = OSH_STR("/var/lib/openshell");
+	cfg->runtime_dir = OSH_STR("/run/openshell");
+	cfg->bpf_dir = OSH_STR("/sys/fs/bpf/openshell");
+	cfg->agent_cgroup = OSH_STR("openshell");
+	cfg->use_delegated = true;
+	cfg->socket_group = OSH_STR("openshell");
+	cfg->proxy_user = OSH_STR("openshell");
+	cfg->signer_user = OSH_STR("openshell-ca");
+	cfg->default_policy = OSH_STR("");
+	cfg->proxy_port = 3128;
+	cfg->deny_errno = OSH_STR("ECONNREFUSED");
+	cfg->system_bundle = OSH_STR("/etc/ssl/certs/ca-certificates.crt");
+	cfg->log.dir = OSH_STR("");
+	cfg->log.segment_bytes = 8 << 20;
+	cfg->log.segments = 8;
+	cfg->log.max_age_hours = 14 * 24;
+	cfg->log.journal_socket = OSH_STR("/run/systemd/journal/socket");
+	cfg->log.ocsf_file = OSH_STR("");
+	cfg->timeouts.header_s = 30;
+	cfg->timeouts.idle_s = 300;
+	cfg->timeouts.handshake_s = 10;
+	cfg->timeouts.dial_s = 10;
+	cfg->timeouts.resolve_s = 10;
+	cfg->limits.connections_per_sandbox = 10000;
+	cfg->limits.names_per_sandbox = 4096;
+	cfg->limits.certificates_per_sandbox = 1024;
+	cfg->upstream_proxy.url = OSH_STR("");
+	cfg->upstream_proxy.auth_file = OSH_STR("");
+}
+
+static void check(const struct osh_config *cfg, struct osh_diag *diag)
+{
+	const struct {
+		const char *key;
+		struct osh_str path;
+	} paths[] = {
+		{ "state_dir", cfg->state_dir },
+		{ "runtime_dir", cfg->runtime_dir },
+		{ "bpf_dir", cfg->bpf_dir },
+		{ "trust.system_bundle", cfg->system_bundle },
+	};
+
+	if (cfg->version != 1)
+		osh_diag_err(diag, 0, 0, "version must be 1, got %u", cfg->version);
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(paths); i++)
+		if (!osh_str_has_prefix(paths[i].path, OSH_STR("/")))
+			osh_diag_err(diag, 0, 0, "%s must be an absolute path, got %s",
+				     paths[i].key, osh_quote(paths[i].path));
+	if (cfg->workers > OSH_CONFIG_WORKERS_MAX)
+		osh_diag_err(diag, 0, 0, "workers must be at most %d, got %u", OSH_CONFIG_WORKERS_MAX,
+			     cfg->workers);
+	if (!cfg->proxy_port)
+		osh_diag_err(diag, 0, 0, "proxy_port must be in 1..65535");
+	if (!osh_str_is(cfg->deny_errno, "ECONNREFUSED") && !osh_str_is(cfg->deny_errno, "EPERM") &&
+	    !osh_str_is(cfg->deny_errno, "EACCES") && !osh_str_is(cfg->deny_errno, "ENETUNREACH"))
+		osh_diag_err(diag, 0, 0,
+			     "deny_errno must be ECONNREFUSED, EPERM, EACCES or ENETUNREACH, got %s",
+			     osh_quote(cfg->deny_errno));
+	if (cfg->log.segment_bytes < 65536 || cfg->log.segments < 2)
+		osh_diag_err(diag, 0, 0,
+			     "log.segment_bytes must be at least 65536 and log.segments at least 2");
+}
+
+int osh_config_load(const char *path, struct osh_config *ret_cfg, struct osh_diag *diag)
+{
+	struct osh_config cfg = { 0 };
+	struct osh_reader rd = { .arena = &cfg.arena, .diag = diag };
+	osh_auto_bufmem struct osh_buf text;
+	struct osh_node *root = NULL;
+	int r;
+
+	osh_arena_init(&cfg.arena, ARENA_MAX);
+	osh_buf_init(&text, OSH_NODE_MAX_BYTES, 0);
+	set_defaults(&cfg);
+	diag->file = path ? path : OSH_CONFIG_PATH;
+	r = osh_fs_read(diag->file, OSH_NODE_MAX_BYTES, &text);
+	if (r == -ENOENT && !path) {
+		*ret_cfg = cfg;
+		return 0;
+	}
+	if (r < 0) {
+		osh_diag_err(diag, 0, 0, "cannot read: %s", strerror(-r));
+		goto fail;
+	}
+	r = osh_node_parse(&cfg.arena, osh_buf_str(&text), NULL, &root, diag);
+	if (r < 0)
+		goto fail;
+	if (!root)
+		osh_diag_err(diag, 1, 1, "the file is empty; it needs at least \"version: 1\"");
+	else
+		osh_schema_read(&rd, root, top_keys, &cfg, "configuration");
+	check(&cfg, diag);
+	r = rd.err ? rd.err : diag->errors ? -EBADMSG : 0;
+	if (r < 0)
+		goto fail;
+	*ret_cfg = cfg;
+	return 0;
+fail:
+	osh_arena_fini(&cfg.arena);
+	return r;
+}
+
+void osh_config_fini(struct osh_config *cfg)
+{
+	osh_arena_fini(&cfg->arena);
+	*cfg = (struct osh_config){ 0 };
+}
+
+int osh_config_set(struct osh_config *cfg, struct osh_str *field, const char *value)
+{
+	struct osh_str copy = osh_arena_str(&cfg->arena, osh_str(value));
+
+	if (!copy.p)
+		return -ENOMEM;
+	*field = copy;
+	return 0;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * openshelld.yaml: the daemon's own configuration, openshelld.conf(5). Strict like a policy: unknown
+ * keys and bad values are errors with their place, all in one run. A missing file is an error only
+ * when it was named on the command line.
+ */
+#ifndef OSH_DAEMON_CONFIG_H
+#define OSH_DAEMON_CONFIG_H
+
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/diag.h"
+
+#define OSH_CONFIG_PATH	     "/etc/openshell/openshelld.yaml"
+#define OSH_CONFIG_WORKERS_MAX 64
+
+/* name -> addresses: trusted operator input, wins over DNS and is exempt from address checks */
+struct osh_config_host {
+	struct osh_str name;
+	struct osh_str *addrs;
+	size_t naddrs;
+};
+
+struct osh_config_list {
+	struct osh_str *v;
+	size_t n;
+};
+
+/* All strings belong to @arena; NUL-terminated. */
+struct osh_config {
+	struct osh_arena arena;
+	uint32_t version; /* 1 */
+	struct osh_str state_dir, runtime_dir, bpf_dir;
+	struct osh_str agent_cgroup; /* name of our directory in the cgroup2 mount */
+	bool use_delegated; /* take our own cgroup when systemd delegated it */
+	struct osh_str socket_group;
+	struct osh_str proxy_user, signer_user;
+	struct osh_str default_policy; /* file; empty: the built-in restrictive default */
+	uint32_t workers; /* 0: one per core */
+	uint16_t proxy_port;
+	struct osh_str deny_errno;
+
+	struct osh_config_list resolver_servers; /* empty: /etc/resolv.conf */
+	struct osh_config_host *hosts;
+	size_t nhosts;
+
+	struct osh_str system_bundle;
+	struct osh_config_list ca_files;
+
+	struct {
+		struct osh_str dir; /* empty: <state_dir>/log */
+		uint32_t segment_bytes, segments;
+		uint32_t max_age_hours;
+		struct osh_str journal_socket; /* empty: no journald */
+		struct osh_str ocsf_file; /* empty: none */
+	} log;
+
+	/* seconds / counts for the proxy; see proxy/config.h */
+	struct {
+		uint32_t header_s, idle_s, handshake_s, dial_s, resolve_s;
+	} timeouts;
+	struct {
+		uint32_t connections_per_sandbox, names_per_sandbox, certificates_per_sandbox;
+	} limits;
+
+	struct {
+		struct osh_str url; /* http://host:port; empty: none */
+		struct osh_str auth_file;
+		struct osh_config_list no_proxy;
+		bool auth_allow_insecure, connect_by_hostname;
+	} upstream_proxy;
+};
+
+/* Defaults, then the file. @path NULL: OSH_CONFIG_PATH if it exists. */
+int osh_config_load(const char *path, struct osh_config *ret_cfg, struct osh_diag *diag)
+	OSH_MUST_CHECK;
+void osh_config_fini(struct osh_config *cfg);
+/* Replace a string setting from the command line. */
+int osh_config_set(struct osh_config *cfg, struct osh_str *field, const char *value) OSH_MUST_CHECK;
+
+#endif

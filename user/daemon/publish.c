@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a revision comes into force. Any failure before the kernel swap leaves the old generation
+ * untouched everywhere; after the swap the revision is committed as loaded and only switching the
+ * proxies is left, which cannot fail: a proxy that dies meanwhile starts with the new image. A proxy
+ * that does not answer in time is killed and restarted rather than waited for.
+ */
+#include "daemon/publish.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "policy/decide.h"
+#include "policy/doc.h"
+#include "sys/fs.h"
+
+enum { ANSWER_MS = 5000 };
+
+static void start_next(struct osh_sb *sb);
+
+static void policy_release(struct osh_sb_policy *policy)
+{
+	if (policy->map)
+		munmap((void *)(uintptr_t)policy->map, policy->image_bytes);
+	osh_close_ptr(&policy->image_fd);
+	*policy = (struct osh_sb_policy){ .image_fd = -1 };
+}
+
+static void publish_free(struct osh_publish *p)
+{
+	osh_timer_stop(&p->deadline);
+	osh_list_del(&p->node);
+	policy_release(&p->policy);
+	p->doc = osh_policy_free(p->doc);
+	free(p);
+}
+
+/* Tell whoever asked, forget the publish, go on with the next one. */
+static void finish(struct osh_publish *p, int err, const char *message)
+{
+	struct osh_sb *sb = p->sb;
+	osh_publish_fn *done = p->done;
+	void *arg = p->arg;
+	uint64_t version = p->version;
+
+	if (sb->publishing == p)
+		sb->publishing = NULL;
+	publish_free(p);
+	if (done)
+		done(sb, version, err, message, arg);
+	start_next(sb);
+}
+
+static const char *scope_of(const struct osh_publish *p)
+{
+	return p->global ? OSH_STATE_GLOBAL_SCOPE : p->sb->name;
+}
+
+static void fail(struct osh_publish *p, int err, const char *message)
+{
+	struct osh_sb *sb = p->sb;
+
+	/* a global revision fails as a whole where it was submitted, not per sandbox */
+	if (p->version && !p->global) {
+		int r = osh_state_rev_failed(sb->m->state, scope_of(p), p->version, message,
+					     osh_realtime_ms());
+
+		if (r < 0)
+			osh_log_warn_errno(r, "cannot record that revision %llu of %s failed",
+					   (unsigned long long)p->version, OSH_Q(sb->name));
+	}
+	osh_events_policy(sb, OSH_REC_ACT_FAILED, p->version, "", message);
+	osh_log_warn("policy revision %llu of sandbox %s failed to load: %s; keeping generation %llu",
+		     (unsigned long long)p->version, OSH_Q(sb->name), message,
+		     (unsigned long long)sb->active.generation);
+	finish(p, err, message);
+}
+
+/* ---- making the image ---- */
+
+static int map_image(struct osh_sb_policy *policy, const struct osh_buf *block)
+{
+	int r = osh_fs_memfd_sealed("openshell-policy", block->data, block->len);
+
+	if (r < 0)
+		return r;
+	policy->image_fd = r;
+	r = osh_fs_map_sealed(policy->image_fd, OSH_IMAGE_MAX_BYTES, &policy->map,
+			      &policy->image_bytes);
+	if (r < 0)
+		return r;
+	return osh_image_open(policy->map, policy->image_bytes, &policy->image);
+}
+
+static uint64_t next_generation(struct osh_monitor *m)
+{
+	return ++m->generation;
+}
+
+/* Revision text to image; @message gets the reason for people. */
+static int build(struct osh_publish *p, struct osh_buf *message)
+{
+	osh_auto_state_rev struct osh_state_rev rev = { 0 };
+	osh_auto_bufmem struct osh_buf block;
+	osh_auto_diag struct osh_diag diag;
+	int r;
+
+	osh_diag_init(&diag, NULL);
+	osh_buf_init(&block, OSH_IMAGE_MAX_BYTES, 0);
+	r = osh_state_rev_get(p->sb->m->state, scope_of(p), p->version, &rev);
+	if (r < 0) {
+		(void)!osh_buf_printf(message, "cannot read the revision: %s", strerror(-r));
+		return r;
+	}
+	r = osh_policy_load((struct osh_str){ rev.text, rev.text_len }, "policy", &p->doc, &diag);
+	if (r == 0) {
+		osh_policy_unsupported(p->doc, &diag);
+		r = diag.errors ? -EOPNOTSUPP : 0;
+	}
+	if (r < 0) {
+		(void)!osh_diag_join(&diag, OSH_DIAG_ERROR, message);
+		return r;
+	}
+	p->policy.generation = next_generation(p->sb->m);
+	p->policy.version = p->version;
+	p->policy.global = p->global;
+	r = osh_image_compile(p->doc, p->policy.generation, rev.hash, &block);
+	if (r == 0)
+		r = map_image(&p->policy, &block);
+	if (r < 0)
+		(void)!osh_buf_printf(message, "cannot compile the policy: %s", strerror(-r));
+	return r;
+}
+
+/* ---- the steps ---- */
+
+static uint64_t live_proxies(const struct osh_monitor *m)
+{
+	uint64_t set = 0;
+
+	for (unsigned int i = 0; i < m->nproxies; i++)
+		if (m->proxies[i].state == OSH_ROLE_READY)
+			set |= UINT64_C(1) << i;
+	return set;
+}
+
+/* @policy: where the image is: p->policy while loading, sb->active after the swap. */
+static void send_step(struct osh_publish *p, uint32_t type, const struct osh_sb_policy *policy)
+{
+	struct osh_monitor *m = p->sb->m;
+	struct osh_msg_policy msg = {
+		.sandbox = p->sb->id,
+		.generation = policy->generation,
+		.bytes = policy->image_bytes,
+	};
+
+	p->waiting = live_proxies(m);
+	for (unsigned int i = 0; i < m->nproxies; i++) {
+		if (!(p->waiting >> i & 1))
+			continue;
+		/* a proxy that came up meanwhile has to be given the image first */
+		if (!(p->told >> i & 1))
+			osh_role_send(&m->proxies[i], OSH_MSG_POLICY_LOAD, 0, &msg, sizeof(msg),
+				      &policy->image_fd, 1);
+		p->told |= UINT64_C(1) << i;
+		if (type != OSH_MSG_POLICY_LOAD)
+			osh_role_send(&m->proxies[i], type, 0, &msg, sizeof(msg), NULL, 0);
+	}
+}
+
+static void on_deadline(struct osh_timer *timer)
+{
+	struct osh_publish *p = osh_container_of(timer, struct osh_publish, deadline);
+	struct osh_monitor *m = p->sb->m;
+
+	for (unsigned int i = 0; i < m->nproxies; i++) {
+		if (!(p->waiting >> i & 1))
+			continue;
+		osh_log_warn("proxy %u did not acknowledge generation %llu; restarting it", i,
+			     (unsigned long long)p->policy.generation);
+		(void)kill(m->proxies[i].pid, SIGKILL); /* our child; role_gone() goes on from there */
+	}
+	osh_timer_set(m->loop, &p->deadline, ANSWER_MS, on_deadline);
+}
+
+static void switched(struct osh_publish *p)
+{
+	finish(p, 0, "");
+}
+
+/* Every proxy has mapped the image: kernel, record, switch. */
+static void all_loaded(struct osh_publish *p)
+{
+	struct osh_sb *sb = p->sb;
+	char text[256];
+	int r = osh_kmap_publish(sb, &p->policy);
+
+	if (r < 0) {
+		(void)snprintf(text, sizeof(text), "cannot update the kernel policy: %s",
+			       strerror(-r));
+		fail(p, r, text);
+		return;
+	}
+	if (p->version && !p->policy.quarantine) {
+		r = osh_state_rev_loaded(sb->m->state, scope_of(p), p->version, osh_realtime_ms());
+		if (r < 0 && r != -ESTALE) /* a reload of what is loaded already is stale, and fine */
+			osh_log_warn_errno(r, "cannot record that revision %llu of %s is loaded",
+					   (unsigned long long)p->version, OSH_Q(sb->name));
+	}
+	policy_release(&sb->active);
+	sb->active = p->policy;
+	p->policy = (struct osh_sb_policy){ .image_fd = -1, .generation = sb->active.generation };
+	osh_policy_free(sb->doc);
+	sb->doc = osh_take_ptr(&p->doc);
+	p->step = OSH_PUBLISH_SWITCHING;
+	send_step(p, OSH_MSG_POLICY_SWITCH, &sb->active);
+	osh_events_policy(sb,
+			  sb->active.quarantine ? OSH_REC_ACT_QUARANTINED : OSH_REC_ACT_LOADED,
+			  p->version, sb->active.image ? osh_image_hash(sb->active.image) : "",
+			  "Policy reloaded successfully");
+	if (!p->waiting)
+		switched(p);
+}
+
+static void begin(struct osh_publish *p)
+{
+	struct osh_sb *sb = p->sb;
+	osh_auto_bufmem struct osh_buf message;
+
+	sb->publishing = p;
+	osh_buf_init(&message, 8192, 0);
+	if (p->policy.image_fd < 0) {
+		int r = build(p, &message);
+
+		if (r < 0) {
+			fail(p, r, message.data ? message.data : strerror(-r));
+			return;
+		}
+	}
+	p->step = OSH_PUBLISH_LOADING;
+	osh_timer_set(sb->m->loop, &p->deadline, ANSWER_MS, on_deadline);
+	send_step(p, OSH_MSG_POLICY_LOAD, &p->policy);
+	if (!p->waiting)
+		all_loaded(p);
+}
+
+static void start_next(struct osh_sb *sb)
+{
+	if (sb->publishing || osh_list_is_empty(&sb->publish_queue))
+		return;
+	begin(osh_list_entry(sb->publish_queue.next, struct osh_publish, node));
+}
+
+static void answered(struct osh_publish *p, unsigned int index)
+{
+	p->waiting &= ~(UINT64_C(1) << index);
+	if (p->waiting)
+		return;
+	if (p->step == OSH_PUBLISH_LOADING)
+		all_loaded(p);
+	else if (p->step == OSH_PUBLISH_SWITCHING)
+		switched(p);
+}
+
+void osh_publish_on_msg(struct osh_monitor *m, struct osh_role *role, uint32_t type,
+			const struct osh_msg_policy *msg)
+{
+	struct osh_sb *sb = osh_sb_by_id(m, msg->sandbox);
+	struct osh_publish *p = sb ? sb->publishing : NULL;
+
+	/* answers to what send_sandbox() told a fresh proxy, or to a publish that is over */
+	if (!p || msg->generation != p->policy.generation || !(p->waiting >> role->index & 1))
+		return;
+	if (type == OSH_MSG_POLICY_LOADED && p->step == OSH_PUBLISH_LOADING) {
+		if (msg->status < 0)
+			fail(p, msg->status, "a proxy refused the compiled policy");
+		else
+			answered(p, role->index);
+	} else if (type == OSH_MSG_POLICY_ACTIVE && p->step == OSH_PUBLISH_SWITCHING) {
+		answered(p, role->index);
+	}
+}
+
+void osh_publish_role_gone(struct osh_monitor *m, struct osh_role *role)
+{
+	struct osh_list *it, *tmp;
+
+	osh_list_for_each_safe(it, tmp, &m->sandboxes) {
+		struct osh_publish *p = osh_list_entry(it, struct osh_sb, node)->publishing;
+
+		if (!p)
+			continue;
+		p->told &= ~(UINT64_C(1) << role->index);
+		if (p->waiting >> role->index & 1)
+			answered(p, role->index);
+	}
+}
+
+static struct osh_publish *enqueue(struct osh_sb *sb, bool global, uint64_t version,
+				   osh_publish_fn *done, void *arg)
+{
+	struct osh_publish *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->sb = sb;
+	p->global = global;
+	p->version = version;
+	p->policy.image_fd = -1;
+	p->done = done;
+	p->arg = arg;
+	osh_list_add_tail(&sb->publish_queue, &p->node);
+	return p;
+}
+
+void osh_publish(struct osh_sb *sb, bool global, uint64_t version, osh_publish_fn *done, void *arg)
+{
+	if (!enqueue(sb, global, version, done, arg)) {
+		if (done)
+			done(sb, version, -ENOMEM, "out of memory", arg);
+		return;
+	}
+	start_next(sb);
+}
+
+void osh_publish_quarantine(struct osh_sb *sb, const char *why)
+{
+	osh_auto_bufmem struct osh_buf block;
+	struct osh_publish *p = enqueue(sb, false, 0, NULL, NULL);
+	int r = p ? 0 : -ENOMEM;
+
+	osh_buf_init(&block, OSH_IMAGE_MAX_BYTES, 0);
+	if (r == 0) {
+		p->policy.generation = next_generation(sb->m);
+		p->policy.quarantine = true;
+		r = osh_image_quarantine(p->policy.generation, osh_str(why), &block);
+	}
+	if (r == 0)
+		r = map_image(&p->policy, &block);
+	if (r < 0) {
+		/* without any image the proxies deny as well: they have no policy for the sandbox */
+		osh_log_warn_errno(r, "cannot build the quarantine policy of %s", OSH_Q(sb->name));
+		if (p)
+			publish_free(p);
+		return;
+	}
+	osh_log_error("sandbox %s is quarantined, everything is denied: %s", OSH_Q(sb->name), why);
+	start_next(sb);
+}
+
+void osh_publish_cancel(struct osh_sb *sb)
+{
+	while (!osh_list_is_empty(&sb->publish_queue)) {
+		struct osh_publish *p =
+			osh_list_entry(sb->publish_queue.next, struct osh_publish, node);
+		osh_publish_fn *done = p->done;
+		void *arg = p->arg;
+		uint64_t version = p->version;
+
+		publish_free(p);
+		if (done)
+			done(sb, version, -ECANCELED, "the sandbox is stopping", arg);
+	}
+	sb->publishing = NULL;
+	policy_release(&sb->active);
+	sb->doc = osh_policy_free(sb->doc);
+}
+
+int osh_publish_effective(struct osh_sb *sb, bool *ret_global, uint64_t *ret_version)
+{
+	static const bool global_first[] = { true, false };
+
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(global_first); i++) {
+		osh_auto_state_rev struct osh_state_rev rev = { 0 };
+		const char *scope = global_first[i] ? OSH_STATE_GLOBAL_SCOPE : sb->name;
+		int r = osh_state_rev_active(sb->m->state, scope, &rev);
+
+		if (r == 0) {
+			*ret_global = global_first[i];
+			*ret_version = rev.version;
+			return 0;
+		}
+		if (r != -ENOENT)
+			return r;
+	}
+	return -ENOENT;
+}

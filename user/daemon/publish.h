@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of a publish: revision -> compiled image -> every proxy has mapped it -> kernel table
+ * swapped and revision committed -> proxies switched -> done. See publish.c.
+ */
+#ifndef OSH_DAEMON_PUBLISH_H
+#define OSH_DAEMON_PUBLISH_H
+
+#include "daemon/monitor.h"
+
+enum osh_publish_step {
+	OSH_PUBLISH_QUEUED = 0,
+	OSH_PUBLISH_LOADING,   /* proxies map the image */
+	OSH_PUBLISH_SWITCHING, /* kernel has it, proxies switch */
+};
+
+struct osh_publish {
+	struct osh_list node; /* osh_sb.publish_queue */
+	struct osh_sb *sb;
+	enum osh_publish_step step;
+	bool global;
+	uint64_t version;
+	struct osh_sb_policy policy;
+	struct osh_policy *doc;
+	uint64_t waiting; /* bit per proxy that has not answered this step */
+	uint64_t told;	  /* bit per proxy that was given the image */
+	struct osh_timer deadline;
+	osh_publish_fn *done;
+	void *arg;
+};
+
+/* Kernel rows for an image: kmap.c */
+int osh_kmap_publish(struct osh_sb *sb, const struct osh_sb_policy *policy) OSH_MUST_CHECK;
+
+#endif
