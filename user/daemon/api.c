@@ -98,7 +98,8 @@ void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *di
 	osh_buf_init(&text, OSH_CTL_MSG_MAX / 4, 0);
 	if (osh_diag_render(diag, &text) < 0)
 		(void)!osh_buf_add_c(&text, '\n'); /* too many messages: what fitted is there */
-	osh_ctl_fail_diag(call, text.data ? text.data : "", "the policy has %u error%s",
+	osh_ctl_fail_diag(call, OSH_CTL_ERR_POLICY_INVALID, NULL, text.data ? text.data : "",
+			  "the policy has %u error%s",
 			  diag->errors, diag->errors == 1 ? "" : "s");
 }
 

@@ -3,8 +3,9 @@
 
 #include <errno.h>
 
-#include "base/log.h"
+#include "daemon/proxyconf.h"
 #include "policy/schema.h"
+#include "proxy/config.h"
 #include "sys/fs.h"
 
 enum { ARENA_MAX = 4 << 20 };
@@ -75,6 +76,35 @@ static void set_hosts(struct osh_reader *rd, const struct osh_node *node, void *
 	}
 }
 
+static void set_nums(struct osh_reader *rd, const struct osh_node *node, const char *what,
+		     struct osh_config_nums *nums)
+{
+	if (!osh_schema_is_map(rd, node, what))
+		return;
+	nums->v = osh_reader_array(rd, node->n, sizeof(*nums->v));
+	if (!nums->v)
+		return;
+	osh_node_for_each(it, node)
+	{
+		int64_t value;
+
+		if (!osh_schema_int(rd, it, what, 0, INT32_MAX, &value))
+			continue;
+		nums->v[nums->n].name = osh_reader_str(rd, it->key);
+		nums->v[nums->n++].value = (uint32_t)value;
+	}
+}
+
+static void set_timeouts(struct osh_reader *rd, const struct osh_node *node, void *obj)
+{
+	set_nums(rd, node, "timeouts_ms", &((struct osh_config *)obj)->timeouts_ms);
+}
+
+static void set_limits(struct osh_reader *rd, const struct osh_node *node, void *obj)
+{
+	set_nums(rd, node, "limits", &((struct osh_config *)obj)->limits);
+}
+
 #define STR(name, member)  OSH_KEY_FIELD(name, OSH_KEY_TEXT, 0, struct osh_config, member)
 #define U32(name, member)  OSH_KEY_FIELD(name, OSH_KEY_U32, 0, struct osh_config, member)
 #define BOOL(name, member) OSH_KEY_FIELD(name, OSH_KEY_BOOL, 0, struct osh_config, member)
@@ -98,17 +128,6 @@ static const struct osh_key log_keys[] = {
 	STR("ocsf_file", log.ocsf_file),
 	{ 0 },
 };
-static const struct osh_key timeout_keys[] = {
-	U32("header_s", timeouts.header_s),	  U32("idle_s", timeouts.idle_s),
-	U32("handshake_s", timeouts.handshake_s), U32("dial_s", timeouts.dial_s),
-	U32("resolve_s", timeouts.resolve_s),	  { 0 },
-};
-static const struct osh_key limit_keys[] = {
-	U32("connections_per_sandbox", limits.connections_per_sandbox),
-	U32("names_per_sandbox", limits.names_per_sandbox),
-	U32("certificates_per_sandbox", limits.certificates_per_sandbox),
-	{ 0 },
-};
 static const struct osh_key upstream_keys[] = {
 	STR("url", upstream_proxy.url),
 	STR("auth_file", upstream_proxy.auth_file),
@@ -126,8 +145,6 @@ static const struct osh_key upstream_keys[] = {
 SECTION(set_resolver, resolver_keys, "resolver")
 SECTION(set_trust, trust_keys, "trust")
 SECTION(set_log, log_keys, "log")
-SECTION(set_timeouts, timeout_keys, "timeouts")
-SECTION(set_limits, limit_keys, "limits")
 SECTION(set_upstream, upstream_keys, "upstream_proxy")
 
 static const struct osh_key top_keys[] = {
@@ -147,8 +164,10 @@ static const struct osh_key top_keys[] = {
 	OSH_KEY_CALL("resolver", OSH_KEY_MAP, 0, set_resolver),
 	OSH_KEY_CALL("trust", OSH_KEY_MAP, 0, set_trust),
 	OSH_KEY_CALL("log", OSH_KEY_MAP, 0, set_log),
-	OSH_KEY_CALL("timeouts", OSH_KEY_MAP, 0, set_timeouts),
+	OSH_KEY_CALL("timeouts_ms", OSH_KEY_MAP, 0, set_timeouts),
 	OSH_KEY_CALL("limits", OSH_KEY_MAP, 0, set_limits),
+	U32("spin_us", spin_us),
+	U32("names_per_sandbox", names_per_sandbox),
 	OSH_KEY_CALL("upstream_proxy", OSH_KEY_MAP, 0, set_upstream),
 	{ 0 },
 };
@@ -174,16 +193,25 @@ static void set_defaults(struct osh_config *cfg)
 	cfg->log.max_age_hours = 14 * 24;
 	cfg->log.journal_socket = OSH_STR("/run/systemd/journal/socket");
 	cfg->log.ocsf_file = OSH_STR("");
-	cfg->timeouts.header_s = 30;
-	cfg->timeouts.idle_s = 300;
-	cfg->timeouts.handshake_s = 10;
-	cfg->timeouts.dial_s = 10;
-	cfg->timeouts.resolve_s = 10;
-	cfg->limits.connections_per_sandbox = 10000;
-	cfg->limits.names_per_sandbox = 4096;
-	cfg->limits.certificates_per_sandbox = 1024;
+	cfg->names_per_sandbox = 4096;
 	cfg->upstream_proxy.url = OSH_STR("");
 	cfg->upstream_proxy.auth_file = OSH_STR("");
+}
+
+/* The proxies' own reader has the last word on what is passed on to them. */
+static void check_proxy(const struct osh_config *cfg, struct osh_diag *diag)
+{
+	osh_auto_bufmem struct osh_buf json;
+	struct osh_px_cfg px;
+	char why[256] = "out of memory";
+
+	osh_buf_init(&json, OSH_CONFIG_PROXY_MAX, 0);
+	osh_px_cfg_init(&px);
+	if (osh_proxyconf_write(cfg, 0, &json) < 0)
+		osh_diag_err(diag, 0, 0, "resolver, limits and timeouts_ms are too large together");
+	else if (osh_px_cfg_parse(&px, osh_buf_str(&json), why, sizeof(why)) < 0)
+		osh_diag_err(diag, 0, 0, "resolver, limits or timeouts_ms: %s", why);
+	osh_px_cfg_fini(&px);
 }
 
 static void check(const struct osh_config *cfg, struct osh_diag *diag)
@@ -214,6 +242,7 @@ static void check(const struct osh_config *cfg, struct osh_diag *diag)
 		osh_diag_err(diag, 0, 0,
 			     "deny_errno must be ECONNREFUSED, EPERM, EACCES or ENETUNREACH, got %s",
 			     osh_quote(cfg->deny_errno));
+	check_proxy(cfg, diag);
 	if (cfg->log.segment_bytes < 65536 || cfg->log.segments < 2)
 		osh_diag_err(diag, 0, 0,
 			     "log.segment_bytes must be at least 65536 and log.segments at least 2");

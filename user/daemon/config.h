@@ -27,6 +27,16 @@ struct osh_config_list {
 	size_t n;
 };
 
+struct osh_config_num {
+	struct osh_str name;
+	uint32_t value;
+};
+
+struct osh_config_nums {
+	struct osh_config_num *v;
+	size_t n;
+};
+
 /* All strings belong to @arena; NUL-terminated. */
 struct osh_config {
 	struct osh_arena arena;
@@ -56,13 +66,10 @@ struct osh_config {
 		struct osh_str ocsf_file; /* empty: none */
 	} log;
 
-	/* seconds / counts for the proxy; see proxy/config.h */
-	struct {
-		uint32_t header_s, idle_s, handshake_s, dial_s, resolve_s;
-	} timeouts;
-	struct {
-		uint32_t connections_per_sandbox, names_per_sandbox, certificates_per_sandbox;
-	} limits;
+	/* handed to the proxies as they are; names and ranges are checked by proxy/config.h */
+	struct osh_config_nums limits, timeouts_ms;
+	uint32_t spin_us;
+	uint32_t names_per_sandbox; /* synthetic addresses */
 
 	struct {
 		struct osh_str url; /* http://host:port; empty: none */

@@ -127,7 +127,7 @@ static int allocate(struct osh_sb *sb, const char *host, uint32_t *ret_id)
 	uint32_t id = names->next_id;
 	int r;
 
-	if (id > LAST_ID || names->count >= sb->m->cfg.limits.names_per_sandbox)
+	if (id > LAST_ID || names->count >= sb->m->cfg.names_per_sandbox)
 		return -ENOSPC;
 	r = osh_kern_name_put(sb->m->kern, sb->id, id, host);
 	if (r < 0)

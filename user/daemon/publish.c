@@ -371,20 +371,19 @@ void osh_publish_cancel(struct osh_sb *sb)
 
 int osh_publish_effective(struct osh_sb *sb, bool *ret_global, uint64_t *ret_version)
 {
-	static const bool global_first[] = { true, false };
+	osh_auto_state_rev struct osh_state_rev global = { 0 }, latest = { 0 }, active = { 0 };
+	int r = osh_state_rev_active(sb->m->state, OSH_STATE_GLOBAL_SCOPE, &global);
 
-	for (size_t i = 0; i < OSH_ARRAY_SIZE(global_first); i++) {
-		osh_auto_state_rev struct osh_state_rev rev = { 0 };
-		const char *scope = global_first[i] ? OSH_STATE_GLOBAL_SCOPE : sb->name;
-		int r = osh_state_rev_active(sb->m->state, scope, &rev);
-
-		if (r == 0) {
-			*ret_global = global_first[i];
-			*ret_version = rev.version;
-			return 0;
-		}
-		if (r != -ENOENT)
-			return r;
-	}
-	return -ENOENT;
+	*ret_global = r == 0;
+	*ret_version = global.version;
+	if (r != -ENOENT)
+		return r;
+	/* a revision that was accepted but not yet loaded (daemon or sandbox stopped) comes first */
+	r = osh_state_rev_get(sb->m->state, sb->name, 0, &latest);
+	*ret_version = latest.version;
+	if (r < 0 || latest.status == OSH_REV_PENDING || latest.status == OSH_REV_LOADED)
+		return r;
+	r = osh_state_rev_active(sb->m->state, sb->name, &active);
+	*ret_version = active.version;
+	return r;
 }

@@ -357,16 +357,6 @@ static void fail_with_diag(struct osh_sb_op *op, int r, const struct osh_diag *d
 	start_failed(op, r, text.data ? text.data : what);
 }
 
-static int first_version(struct osh_sb *sb, uint64_t *ret_version)
-{
-	osh_auto_state_rev struct osh_state_rev rev = { 0 };
-	int r = osh_state_rev_get(sb->m->state, sb->name, 0, &rev);
-
-	if (r == 0)
-		*ret_version = rev.version;
-	return r;
-}
-
 static void ca_ready(struct osh_sb *sb, int err)
 {
 	struct osh_sb_op *op = sb->op;
@@ -380,8 +370,6 @@ static void ca_ready(struct osh_sb *sb, int err)
 	osh_diag_init(&diag, NULL);
 	if (r == 0)
 		r = osh_publish_effective(sb, &global, &version);
-	if (r == -ENOENT) /* never started: its first revision is still pending */
-		r = first_version(sb, &version);
 	if (r == 0)
 		r = set_up(sb, global, version, &diag);
 	if (r < 0) {

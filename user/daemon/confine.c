@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/confine.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/landlock.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "sandbox/seccomp_role.h"
+
+enum { LAST_CAP = 63, PROXY_FILES = 262144 };
+
+/* What both roles do: memory, event loop, messages, signals, clocks, descriptors. */
+#define CALLS_COMMON                                                                               \
+	"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "rt_sigaction",          \
+		"rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group", "read",      \
+		"write", "readv", "writev", "close", "fstat", "newfstatat", "lseek", "fcntl",       \
+		"dup", "dup3", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "poll",   \
+		"ppoll", "sendmsg", "recvmsg", "sendto", "recvfrom", "clock_gettime",               \
+		"gettimeofday", "time", "clock_nanosleep", "nanosleep", "getrandom", "getpid",      \
+		"gettid", "getuid", "geteuid", "getgid", "getegid", "prlimit64", "getrlimit",       \
+		"restart_syscall", "eventfd2", "ftruncate", "memfd_create", "sched_yield",          \
+		"tgkill", "rseq", "set_robust_list", "sched_getaffinity", "uname"
+
+static const char *const proxy_calls[] = {
+	CALLS_COMMON, "socket",	     "connect",	   "accept4",	  "accept",	 "bind",
+	"listen",     "shutdown",    "getsockopt", "setsockopt",  "getsockname", "getpeername",
+	"splice",     "tee",	     "pipe2",	   "ioctl",	  "socketpair",	 "sendmmsg",
+	"recvmmsg",   "timerfd_create", "timerfd_settime", "openat", "open", "access", "faccessat",
+	"readlink",   "stat",	     "getdents64", NULL,
+};
+
+/* Key files live in one folder the signer was given a descriptor of. */
+static const char *const signer_calls[] = {
+	CALLS_COMMON, "openat", "unlinkat", "renameat", "renameat2", "fsync", "fdatasync", "fchmod",
+	"open",	      "access", "faccessat", "stat", "readlink", "getdents64", "getsockopt", NULL,
+};
+
+static int drop_user(uid_t uid, gid_t gid)
+{
+	for (int cap = 0; cap <= LAST_CAP; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+			return -errno;
+	if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return -errno;
+	if (setuid(0) == 0 || getuid() != uid || getgid() != gid)
+		return -EPERM;
+	return 0;
+}
+
+/*
+ * Landlock without a single rule. Which rights exist depends on the kernel's ABI: the set is sized
+ * by it, and a kernel without Landlock is refused (the floor, 6.1, has it).
+ */
+static int no_files(bool may_use_dirfd)
+{
+	/* highest file system right of ABI 1, 2, 3, 4, 5 and later */
+	static const unsigned int rights[] = { 13, 14, 15, 15, 16 };
+	struct landlock_ruleset_attr attr = { 0 };
+	osh_auto_close int fd = -1;
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	if (abi < 1)
+		return abi < 0 ? -errno : -EOPNOTSUPP;
+	/* the signer's folder is given by descriptor: access through it needs a rule */
+	attr.handled_access_fs =
+		(UINT64_C(1) << rights[OSH_MIN((size_t)abi, OSH_ARRAY_SIZE(rights)) - 1]) - 1;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr.handled_access_fs), 0);
+	if (fd < 0)
+		return -errno;
+	if (may_use_dirfd) {
+		struct landlock_path_beneath_attr beneath = {
+			.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+					  LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+					  LANDLOCK_ACCESS_FS_REMOVE_FILE,
+			.parent_fd = 4,
+		};
+
+		if (abi >= 3)
+			beneath.allowed_access |= UINT64_C(1) << 14; /* truncate */
+		if (syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) < 0)
+			return -errno;
+	}
+	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+int osh_confine_role(enum osh_role_kind kind, uid_t uid, gid_t gid)
+{
+	struct rlimit files = { PROXY_FILES, PROXY_FILES }, none = { 0, 0 };
+	int r;
+
+	if (kind == OSH_ROLE_PROXY && setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -errno;
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return -errno;
+	r = drop_user(uid, gid);
+	if (r < 0)
+		return r;
+	/* setresuid() cleared the parent-death signal */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	r = no_files(kind == OSH_ROLE_SIGNER);
+	if (r < 0)
+		return r;
+	return osh_seccomp_role_enter(kind == OSH_ROLE_PROXY ? proxy_calls : signer_calls,
+				      secure_getenv("OPENSHELL_SECCOMP_LOG") != NULL);
+}
