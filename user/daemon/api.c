@@ -83,8 +83,8 @@ int osh_api_sandbox(struct osh_ctl_call *call, const struct osh_jval *params, co
 	sb = osh_sb_find(monitor, name);
 	if (!sb) {
 		osh_ctl_fail(call, OSH_CTL_ERR_NOT_FOUND,
-			     "see which there are: openshell sandbox list", "sandbox '%s' not found",
-			     name);
+			     "see which there are: openshell sandbox list",
+			     "sandbox '%s' not found", name);
 		return -ENOENT;
 	}
 	*ret_sb = sb;
@@ -99,8 +99,7 @@ void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *di
 	if (osh_diag_render(diag, &text) < 0)
 		(void)!osh_buf_add_c(&text, '\n'); /* too many messages: what fitted is there */
 	osh_ctl_fail_diag(call, OSH_CTL_ERR_POLICY_INVALID, NULL, text.data ? text.data : "",
-			  "the policy has %u error%s",
-			  diag->errors, diag->errors == 1 ? "" : "s");
+			  "the policy has %u error%s", diag->errors, diag->errors == 1 ? "" : "s");
 }
 
 void osh_api_warnings(struct osh_json *j, const struct osh_diag *diag)

@@ -111,7 +111,7 @@ static void publish_global(struct push *push)
 		osh_log_warn_errno(r, "cannot record that global revision %llu is in force",
 				   (unsigned long long)push->version);
 	push->pending = 1; /* ours, so that the answer waits for the loop */
-	osh_list_for_each(it, &m->sandboxes) {
+	osh_list_for_each (it, &m->sandboxes) {
 		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
 
 		if (sb->phase != OSH_PHASE_READY)
@@ -145,8 +145,9 @@ static void store_and_publish(struct osh_ctl_call *call, struct osh_sb *sb, cons
 	}
 	if (r == 0)
 		r = osh_policy_hash(doc, push->hash);
-	(void)snprintf(provenance, sizeof(provenance), "{\"how\":\"%s\",\"uid\":\"%u\",\"pid\":\"%d\"}",
-		       how, osh_ctl_call_peer(call)->uid, (int)osh_ctl_call_peer(call)->pid);
+	(void)snprintf(provenance, sizeof(provenance),
+		       "{\"how\":\"%s\",\"uid\":\"%u\",\"pid\":\"%d\"}", how,
+		       osh_ctl_call_peer(call)->uid, (int)osh_ctl_call_peer(call)->pid);
 	if (r == 0)
 		r = osh_state_rev_add(m->state, scope, osh_buf_str(&yaml), push->hash, provenance,
 				      osh_realtime_ms(), &push->version, &unchanged);
@@ -210,8 +211,8 @@ static int check_target(struct osh_ctl_call *call, const struct osh_jval *params
 		return -EINVAL;
 	if (active_version(OSH_STATE_GLOBAL_SCOPE)) {
 		osh_ctl_fail(call, OSH_CTL_ERR_PRECONDITION,
-			     "openshell policy delete --global gives sandboxes their own again", "%s",
-			     managed_globally);
+			     "openshell policy delete --global gives sandboxes their own again",
+			     "%s", managed_globally);
 		return -EPERM;
 	}
 	return 0;
@@ -342,8 +343,8 @@ static int read_ops(struct osh_ctl_call *call, const struct osh_jval *params,
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(merge_flags); i++) {
 		const struct osh_jval *list;
 
-		if (osh_ctl_param_strv_opt(call, params, merge_flags[i].param, 4096, OSH_MERGE_MAX_OPS,
-					   &list) < 0)
+		if (osh_ctl_param_strv_opt(call, params, merge_flags[i].param, 4096,
+					   OSH_MERGE_MAX_OPS, &list) < 0)
 			return -EINVAL;
 		for (size_t k = 0; k < osh_jval_len(list) && n < max; k++)
 			flags[n++] = (struct osh_merge_flag){ osh_str(merge_flags[i].flag),
@@ -431,8 +432,8 @@ void osh_api_policy_update(struct osh_ctl_call *call, const struct osh_jval *par
 
 /* ---- get, list, delete ---- */
 
-static int read_scope(struct osh_ctl_call *call, const struct osh_jval *params, const char **ret_scope,
-		      struct osh_sb **ret_sb)
+static int read_scope(struct osh_ctl_call *call, const struct osh_jval *params,
+		      const char **ret_scope, struct osh_sb **ret_sb)
 {
 	bool global;
 
@@ -479,16 +480,18 @@ void osh_api_policy_get(struct osh_ctl_call *call, const struct osh_jval *params
 		from_global = true;
 	}
 	r = osh_state_rev_get(osh_api_monitor()->state, scope,
-			      effective && active_version(scope) ? active_version(scope) : version, &rev);
+			      effective && active_version(scope) ? active_version(scope) : version,
+			      &rev);
 	if (r == 0)
 		r = osh_state_settings_revision(osh_api_monitor()->state, sb ? sb->name : scope,
 						&config_revision);
 	if (r < 0) {
-		osh_ctl_fail(call, r == -ENOENT ? OSH_CTL_ERR_NOT_FOUND : OSH_CTL_ERR_INTERNAL, NULL, "%s",
-			     r != -ENOENT ? strerror(-r) :
-			     version	  ? "policy revision not found" :
-			     sb		  ? "no policy revision found for this sandbox" :
-					    "no global policy revision found");
+		osh_ctl_fail(call, r == -ENOENT ? OSH_CTL_ERR_NOT_FOUND : OSH_CTL_ERR_INTERNAL,
+			     NULL, "%s",
+			     r != -ENOENT ? strerror(-r)
+			     : version	  ? "policy revision not found"
+			     : sb	  ? "no policy revision found for this sandbox"
+					  : "no global policy revision found");
 		return;
 	}
 	j = osh_ctl_reply_begin(call);
@@ -539,7 +542,8 @@ void osh_api_policy_list(struct osh_ctl_call *call, const struct osh_jval *param
 	int r;
 
 	if (read_scope(call, params, &scope, &sb) < 0 ||
-	    osh_ctl_param_u64_opt(call, params, "limit", OSH_STATE_LIST_MAX, LIST_DEFAULT, &limit) < 0)
+	    osh_ctl_param_u64_opt(call, params, "limit", OSH_STATE_LIST_MAX, LIST_DEFAULT, &limit) <
+		    0)
 		return;
 	l.j = osh_ctl_reply_begin(call);
 	osh_json_key(l.j, "revisions");
@@ -567,13 +571,13 @@ void osh_api_policy_delete_global(struct osh_ctl_call *call, const struct osh_jv
 	}
 	r = osh_state_global_clear(m->state, osh_realtime_ms());
 	if (r < 0 && r != -ENOENT) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot delete the global policy: %s",
-			     strerror(-r));
+		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL,
+			     "cannot delete the global policy: %s", strerror(-r));
 		return;
 	}
 	(void)!osh_state_settings_revision(m->state, OSH_STATE_GLOBAL_SCOPE, &revision); /* 0 */
 	/* each sandbox goes back to its own */
-	osh_list_for_each(it, &m->sandboxes) {
+	osh_list_for_each (it, &m->sandboxes) {
 		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
 		bool global;
 		uint64_t version;

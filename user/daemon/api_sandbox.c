@@ -88,10 +88,12 @@ static void created(struct osh_sb *sb, int err, const char *message, void *arg)
 		return;
 	}
 	if (r < 0) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL,
-			     "it stays in phase Error: openshell sandbox delete removes it; openshell "
-			     "logs says more",
-			     "cannot create sandbox '%s': %s", c->name, message[0] ? message : strerror(-r));
+		osh_ctl_fail(
+			call, OSH_CTL_ERR_INTERNAL,
+			"it stays in phase Error: openshell sandbox delete removes it; openshell "
+			"logs says more",
+			"cannot create sandbox '%s': %s", c->name,
+			message[0] ? message : strerror(-r));
 		create_free(c);
 		return;
 	}
@@ -105,10 +107,10 @@ static void created(struct osh_sb *sb, int err, const char *message, void *arg)
 
 static int random_name(struct osh_monitor *m, char *ret_name, size_t size)
 {
-	static const char *const first[] = { "amber", "brisk", "calm",	"deep",	 "eager", "fair",
-					     "glad",  "keen",  "light", "mild",	 "neat",  "quiet",
+	static const char *const first[] = { "amber", "brisk", "calm",	"deep", "eager", "fair",
+					     "glad",  "keen",  "light", "mild", "neat",	 "quiet",
 					     "rapid", "sharp", "tidy",	"vivid" };
-	static const char *const second[] = { "beam",  "cove",	"dale",	 "fern", "grove", "heron",
+	static const char *const second[] = { "beam",  "cove",	"dale",	 "fern",  "grove", "heron",
 					      "inlet", "lark",	"maple", "otter", "pine",  "quail",
 					      "reef",  "stone", "vale",	 "wren" };
 
@@ -128,7 +130,7 @@ static int random_name(struct osh_monitor *m, char *ret_name, size_t size)
 /* Labels, env and so on as one JSON object: the sandbox's specification. */
 static int write_spec(const struct osh_jval *params, struct osh_buf *out)
 {
-	static const char *const keys[] = { "labels",	    "env",  "workdir", "cpu_millis",
+	static const char *const keys[] = { "labels",	    "env",  "workdir",	  "cpu_millis",
 					    "memory_bytes", "pids", "policy_file" };
 	struct osh_json j;
 
@@ -167,9 +169,8 @@ static int check_map(struct osh_ctl_call *call, const struct osh_jval *params, c
 
 		if (ok && (!env || osh_env_key_ok(osh_str(name), &why)))
 			continue;
-		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL, "%s %s %s", env ? "environment variable" :
-										"label",
-			     OSH_Q(name), why);
+		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL, "%s %s %s",
+			     env ? "environment variable" : "label", OSH_Q(name), why);
 		return -EINVAL;
 	}
 	return 0;
@@ -195,10 +196,11 @@ static int create_policy(struct osh_ctl_call *call, const struct osh_jval *param
 	} else if (m->cfg.default_policy.n) {
 		r = osh_fs_read(m->cfg.default_policy.p, OSH_POLICY_TEXT_MAX_BYTES, &file);
 		if (r < 0) {
-			osh_ctl_fail(call, OSH_CTL_ERR_UNAVAILABLE,
-				     "mend default_policy in the daemon's configuration, or give --policy",
-				     "cannot read the default policy %s: %s",
-				     OSH_Q(m->cfg.default_policy.p), strerror(-r));
+			osh_ctl_fail(
+				call, OSH_CTL_ERR_UNAVAILABLE,
+				"mend default_policy in the daemon's configuration, or give --policy",
+				"cannot read the default policy %s: %s",
+				OSH_Q(m->cfg.default_policy.p), strerror(-r));
 			return -EINVAL;
 		}
 		r = osh_policy_load(osh_buf_str(&file), m->cfg.default_policy.p, &doc, diag);
@@ -268,7 +270,8 @@ static int read_name(struct osh_ctl_call *call, const struct osh_jval *params, c
 		return r;
 	}
 	if (!osh_sandbox_name_ok(osh_str(name), &why)) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL, "sandbox name %s %s", OSH_Q(name), why);
+		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL, "sandbox name %s %s", OSH_Q(name),
+			     why);
 		return -EINVAL;
 	}
 	return osh_strlcpy(ret_name, name, size) ? 0 : -EINVAL;
@@ -293,19 +296,19 @@ void osh_api_sandbox_create(struct osh_ctl_call *call, const struct osh_jval *pa
 	if (read_name(call, params, row.name, sizeof(row.name)) < 0 ||
 	    osh_ctl_param_bool_opt(call, params, "keep", true, &row.keep) < 0 ||
 	    check_map(call, params, "labels", false) < 0 ||
-	    check_map(call, params, "env", true) < 0 ||
-	    osh_api_check_limits(call, params) < 0 ||
+	    check_map(call, params, "env", true) < 0 || osh_api_check_limits(call, params) < 0 ||
 	    create_policy(call, params, &c->diag, &yaml, hash) < 0) {
 		create_free(c);
 		return;
 	}
 	if (write_spec(params, &spec) < 0) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL, "labels and environment are too large");
+		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL,
+			     "labels and environment are too large");
 		create_free(c);
 		return;
 	}
 	row.spec = spec.data;
-	row.phase_reason = (char *)(uintptr_t)"";
+	row.phase_reason = (char *)(uintptr_t) "";
 	if (add_rows(call, &row, &yaml, hash) < 0) {
 		create_free(c);
 		return;
@@ -364,7 +367,8 @@ void osh_api_sandbox_list(struct osh_ctl_call *call, const struct osh_jval *para
 	uint64_t limit, offset;
 	int r;
 
-	if (osh_ctl_param_u64_opt(call, params, "limit", OSH_STATE_LIST_MAX, LIST_DEFAULT, &limit) < 0 ||
+	if (osh_ctl_param_u64_opt(call, params, "limit", OSH_STATE_LIST_MAX, LIST_DEFAULT, &limit) <
+		    0 ||
 	    osh_ctl_param_u64_opt(call, params, "offset", UINT32_MAX, 0, &offset) < 0)
 		return;
 	l.j = osh_ctl_reply_begin(call);
@@ -395,11 +399,11 @@ void osh_api_sandbox_get(struct osh_ctl_call *call, const struct osh_jval *param
 	if (r == -ENOENT)
 		r = 0; /* nothing loaded yet: the latest revision is shown */
 	if (r == 0)
-		r = osh_state_rev_get(sb->m->state, global ? OSH_STATE_GLOBAL_SCOPE : sb->name, version,
-				      &rev);
+		r = osh_state_rev_get(sb->m->state, global ? OSH_STATE_GLOBAL_SCOPE : sb->name,
+				      version, &rev);
 	if (r < 0) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot read sandbox '%s': %s", sb->name,
-			     strerror(-r));
+		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot read sandbox '%s': %s",
+			     sb->name, strerror(-r));
 		return;
 	}
 	j = osh_ctl_reply_begin(call);
@@ -433,9 +437,8 @@ static void verb_done(struct osh_sb *sb, int err, const char *message, void *arg
 	if (call && err == 0)
 		osh_ctl_reply_ok(call);
 	else if (call)
-		osh_ctl_fail(call,
-			     err == -EBUSY ? OSH_CTL_ERR_PRECONDITION : OSH_CTL_ERR_INTERNAL, NULL,
-			     "cannot %s sandbox '%s': %s", v->what, v->name,
+		osh_ctl_fail(call, err == -EBUSY ? OSH_CTL_ERR_PRECONDITION : OSH_CTL_ERR_INTERNAL,
+			     NULL, "cannot %s sandbox '%s': %s", v->what, v->name,
 			     message[0] ? message : strerror(-err));
 	free(v);
 }

@@ -113,7 +113,8 @@ static int try_to_get_out(int cgroup_fd, struct osh_diag *diag)
 		return listener;
 	}
 	if (!tcp_through(port)) {
-		osh_diag_err(diag, 0, 0, "the canary cannot tell: its listener is not reachable at all");
+		osh_diag_err(diag, 0, 0,
+			     "the canary cannot tell: its listener is not reachable at all");
 		return -EIO;
 	}
 	pid = clone_into(cgroup_fd);

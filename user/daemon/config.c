@@ -10,7 +10,6 @@
 
 enum { ARENA_MAX = 4 << 20 };
 
-
 static void set_list(struct osh_reader *rd, const struct osh_node *node, const char *what,
 		     struct osh_config_list *list)
 {
@@ -137,10 +136,10 @@ static const struct osh_key upstream_keys[] = {
 	{ 0 },
 };
 
-#define SECTION(fn, table, what)                                                                   \
-	static void fn(struct osh_reader *rd, const struct osh_node *node, void *obj)              \
-	{                                                                                          \
-		osh_schema_read(rd, node, table, obj, what);                                       \
+#define SECTION(fn, table, what)                                                      \
+	static void fn(struct osh_reader *rd, const struct osh_node *node, void *obj) \
+	{                                                                             \
+		osh_schema_read(rd, node, table, obj, what);                          \
 	}
 SECTION(set_resolver, resolver_keys, "resolver")
 SECTION(set_trust, trust_keys, "trust")
@@ -233,19 +232,21 @@ static void check(const struct osh_config *cfg, struct osh_diag *diag)
 			osh_diag_err(diag, 0, 0, "%s must be an absolute path, got %s",
 				     paths[i].key, osh_quote(paths[i].path));
 	if (cfg->workers > OSH_CONFIG_WORKERS_MAX)
-		osh_diag_err(diag, 0, 0, "workers must be at most %d, got %u", OSH_CONFIG_WORKERS_MAX,
-			     cfg->workers);
+		osh_diag_err(diag, 0, 0, "workers must be at most %d, got %u",
+			     OSH_CONFIG_WORKERS_MAX, cfg->workers);
 	if (!cfg->proxy_port)
 		osh_diag_err(diag, 0, 0, "proxy_port must be in 1..65535");
 	if (!osh_str_is(cfg->deny_errno, "ECONNREFUSED") && !osh_str_is(cfg->deny_errno, "EPERM") &&
 	    !osh_str_is(cfg->deny_errno, "EACCES") && !osh_str_is(cfg->deny_errno, "ENETUNREACH"))
-		osh_diag_err(diag, 0, 0,
-			     "deny_errno must be ECONNREFUSED, EPERM, EACCES or ENETUNREACH, got %s",
-			     osh_quote(cfg->deny_errno));
+		osh_diag_err(
+			diag, 0, 0,
+			"deny_errno must be ECONNREFUSED, EPERM, EACCES or ENETUNREACH, got %s",
+			osh_quote(cfg->deny_errno));
 	check_proxy(cfg, diag);
 	if (cfg->log.segment_bytes < 65536 || cfg->log.segments < 2)
-		osh_diag_err(diag, 0, 0,
-			     "log.segment_bytes must be at least 65536 and log.segments at least 2");
+		osh_diag_err(
+			diag, 0, 0,
+			"log.segment_bytes must be at least 65536 and log.segments at least 2");
 }
 
 int osh_config_load(const char *path, struct osh_config *ret_cfg, struct osh_diag *diag)

@@ -12,7 +12,7 @@
 #include "base/arena.h"
 #include "base/diag.h"
 
-#define OSH_CONFIG_PATH	     "/etc/openshell/openshelld.yaml"
+#define OSH_CONFIG_PATH	       "/etc/openshell/openshelld.yaml"
 #define OSH_CONFIG_WORKERS_MAX 64
 
 /* name -> addresses: trusted operator input, wins over DNS and is exempt from address checks */
@@ -80,8 +80,8 @@ struct osh_config {
 };
 
 /* Defaults, then the file. @path NULL: OSH_CONFIG_PATH if it exists. */
-int osh_config_load(const char *path, struct osh_config *ret_cfg, struct osh_diag *diag)
-	OSH_MUST_CHECK;
+int osh_config_load(const char *path, struct osh_config *ret_cfg,
+		    struct osh_diag *diag) OSH_MUST_CHECK;
 void osh_config_fini(struct osh_config *cfg);
 /* Replace a string setting from the command line. */
 int osh_config_set(struct osh_config *cfg, struct osh_str *field, const char *value) OSH_MUST_CHECK;

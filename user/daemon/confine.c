@@ -14,29 +14,54 @@
 enum { LAST_CAP = 63, PROXY_FILES = 262144 };
 
 /* What both roles do: memory, event loop, messages, signals, clocks, descriptors. */
-#define CALLS_COMMON                                                                               \
-	"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "rt_sigaction",          \
-		"rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group", "read",      \
-		"write", "readv", "writev", "close", "fstat", "newfstatat", "lseek", "fcntl",       \
-		"dup", "dup3", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "poll",   \
-		"ppoll", "sendmsg", "recvmsg", "sendto", "recvfrom", "clock_gettime",               \
-		"gettimeofday", "time", "clock_nanosleep", "nanosleep", "getrandom", "getpid",      \
-		"gettid", "getuid", "geteuid", "getgid", "getegid", "prlimit64", "getrlimit",       \
-		"restart_syscall", "eventfd2", "ftruncate", "memfd_create", "sched_yield",          \
+#define CALLS_COMMON                                                                              \
+	"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "rt_sigaction",        \
+		"rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group", "read",    \
+		"write", "readv", "writev", "close", "fstat", "newfstatat", "lseek", "fcntl",     \
+		"dup", "dup3", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "poll", \
+		"ppoll", "sendmsg", "recvmsg", "sendto", "recvfrom", "clock_gettime",             \
+		"gettimeofday", "time", "clock_nanosleep", "nanosleep", "getrandom", "getpid",    \
+		"gettid", "getuid", "geteuid", "getgid", "getegid", "prlimit64", "getrlimit",     \
+		"restart_syscall", "eventfd2", "ftruncate", "memfd_create", "sched_yield",        \
 		"tgkill", "rseq", "set_robust_list", "sched_getaffinity", "uname"
 
 static const char *const proxy_calls[] = {
-	CALLS_COMMON, "socket",	     "connect",	   "accept4",	  "accept",	 "bind",
-	"listen",     "shutdown",    "getsockopt", "setsockopt",  "getsockname", "getpeername",
-	"splice",     "tee",	     "pipe2",	   "ioctl",	  "socketpair",	 "sendmmsg",
-	"recvmmsg",   "timerfd_create", "timerfd_settime", "openat", "open", "access", "faccessat",
-	"readlink",   "stat",	     "getdents64", NULL,
+	CALLS_COMMON,
+	"socket",
+	"connect",
+	"accept4",
+	"accept",
+	"bind",
+	"listen",
+	"shutdown",
+	"getsockopt",
+	"setsockopt",
+	"getsockname",
+	"getpeername",
+	"splice",
+	"tee",
+	"pipe2",
+	"ioctl",
+	"socketpair",
+	"sendmmsg",
+	"recvmmsg",
+	"timerfd_create",
+	"timerfd_settime",
+	"openat",
+	"open",
+	"access",
+	"faccessat",
+	"readlink",
+	"stat",
+	"getdents64",
+	NULL,
 };
 
 /* Key files live in one folder the signer was given a descriptor of. */
 static const char *const signer_calls[] = {
-	CALLS_COMMON, "openat", "unlinkat", "renameat", "renameat2", "fsync", "fdatasync", "fchmod",
-	"open",	      "access", "faccessat", "stat", "readlink", "getdents64", "getsockopt", NULL,
+	CALLS_COMMON, "openat",	    "unlinkat",	  "renameat", "renameat2", "fsync",
+	"fdatasync",  "fchmod",	    "open",	  "access",   "faccessat", "stat",
+	"readlink",   "getdents64", "getsockopt", NULL,
 };
 
 static int drop_user(uid_t uid, gid_t gid)
@@ -73,9 +98,10 @@ static int no_files(bool may_use_dirfd)
 		return -errno;
 	if (may_use_dirfd) {
 		struct landlock_path_beneath_attr beneath = {
-			.allowed_access = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-					  LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-					  LANDLOCK_ACCESS_FS_REMOVE_FILE,
+			.allowed_access =
+				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+				LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+				LANDLOCK_ACCESS_FS_REMOVE_FILE,
 			.parent_fd = 4,
 		};
 

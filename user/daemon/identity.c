@@ -147,8 +147,8 @@ static void check_first_use(struct osh_idents *ids, struct ident *id)
 		ids->first[bucket] = f;
 	}
 	memcpy(id->first, f->sha256, sizeof(id->first));
-	id->status = memcmp(id->first, id->sha256, sizeof(id->first)) == 0 ? OSH_EXE_OK :
-									      OSH_EXE_MISMATCH;
+	id->status = memcmp(id->first, id->sha256, sizeof(id->first)) == 0 ? OSH_EXE_OK
+									   : OSH_EXE_MISMATCH;
 }
 
 static void report_mismatch(struct osh_monitor *m, const struct ident *id)
@@ -400,8 +400,8 @@ void osh_idents_json(struct osh_monitor *m, uint32_t exe, struct osh_json *j)
 		osh_json_kz(j, "path", id->exe.path);
 		if (id->exe.script[0])
 			osh_json_kz(j, "script", id->exe.script);
-		osh_json_kz(j, "status", id->state == IDENT_HASHING ? "hashing" :
-								      status[id->status % 3]);
+		osh_json_kz(j, "status",
+			    id->state == IDENT_HASHING ? "hashing" : status[id->status % 3]);
 		if (id->state == IDENT_DONE && id->status != OSH_EXE_UNKNOWN) {
 			osh_hex(hex, id->sha256, sizeof(id->sha256));
 			osh_json_kz(j, "sha256", hex);

@@ -70,8 +70,9 @@ static int find_users(struct osh_monitor *m)
 		return r;
 	gr = getgrnam(m->cfg.socket_group.p);
 	if (!gr)
-		return osh_log_err(-ENOENT, "cannot find group %s of the control socket; make it with: "
-					    "groupadd --system %s",
+		return osh_log_err(-ENOENT,
+				   "cannot find group %s of the control socket; make it with: "
+				   "groupadd --system %s",
 				   OSH_Q(m->cfg.socket_group.p), m->cfg.socket_group.p);
 	m->socket_gid = gr->gr_gid;
 	return 0;
@@ -244,8 +245,8 @@ static int open_fence(struct osh_monitor *m)
 	r = osh_kern_sandbox_list(m->kern, generation_floor, m);
 	if (r < 0)
 		return osh_log_err(r, "cannot read the sandboxes in the kernel's tables");
-	return osh_src_add(m->loop, &m->kern_src, osh_kern_events_fd(m->kern), EPOLLIN, 0, on_kernel,
-			   "kernel events");
+	return osh_src_add(m->loop, &m->kern_src, osh_kern_events_fd(m->kern), EPOLLIN, 0,
+			   on_kernel, "kernel events");
 }
 
 /* ---- timers ---- */
@@ -383,13 +384,10 @@ static int start(struct osh_monitor *m)
 
 static void stop(struct osh_monitor *m)
 {
-	struct osh_list *it;
-
 	m->stopping = true;
 	osh_api_stop(m);
 	osh_roles_stop(m);
-	osh_list_for_each(it, &m->sandboxes)
-		osh_sandboxes_detach(osh_list_entry(it, struct osh_sb, node));
+	osh_sandboxes_detach(m);
 	m->kern = osh_kern_free(m->kern);
 	osh_idents_free(m);
 	osh_events_free(m);

@@ -20,6 +20,11 @@
 #include "sys/cgroup.h"
 
 struct osh_events;
+struct osh_names;
+struct osh_outq;
+struct osh_ring;
+struct osh_sb_op;
+struct osh_image;
 struct osh_idents;
 struct osh_publish;
 struct osh_session;
@@ -39,8 +44,8 @@ struct osh_role {
 	enum osh_role_state state;
 	pid_t pid;
 	int sock;
-	struct osh_src src;	/* sock */
-	struct osh_src child;	/* pidfd */
+	struct osh_src src; /* sock */
+	struct osh_src child; /* pidfd */
 	struct osh_src ring_src; /* proxies: event ring */
 	struct osh_ring *ring;
 	uint64_t ring_lost; /* as reported so far */
@@ -54,7 +59,7 @@ struct osh_role {
 
 struct osh_sb_policy {
 	uint64_t generation; /* 0: none */
-	uint64_t version;    /* revision; of the scope @global says */
+	uint64_t version; /* revision; of the scope @global says */
 	bool global, quarantine;
 	int image_fd; /* sealed memfd; -1: none */
 	size_t image_bytes;
@@ -71,6 +76,7 @@ struct osh_sb {
 	enum osh_phase phase;
 	bool keep;
 	bool deleting;
+	struct osh_jval *spec; /* labels, env, limits: as given at creation */
 
 	int cgroup_fd, state_fd, init_listen_fd;
 	char init_path[108];
@@ -79,12 +85,12 @@ struct osh_sb {
 	struct osh_sandbox_listeners lst;
 	struct osh_buf ca_pem;
 
-	struct osh_policy *doc;	     /* policy of the newest loaded revision of its own scope */
+	struct osh_policy *doc; /* policy of the newest loaded revision of its own scope */
 	struct osh_sb_policy active; /* what kernel and proxies judge by */
 	struct osh_publish *publishing; /* at most one at a time */
 	struct osh_list publish_queue;
 
-	struct osh_sb_op *op;	  /* start, stop or delete under way */
+	struct osh_sb_op *op; /* start, stop or delete under way */
 	struct osh_list sessions; /* struct osh_session */
 	struct osh_names *names;
 };
@@ -108,7 +114,7 @@ struct osh_monitor {
 	struct osh_role proxies[OSH_CONFIG_WORKERS_MAX];
 	unsigned int nproxies;
 	struct osh_role signer;
-	int ca_bundle_fd;  /* read-only memfd: system bundle + ca_files */
+	int ca_bundle_fd; /* read-only memfd: system bundle + ca_files */
 	int signer_dir_fd; /* key files */
 
 	struct osh_list sandboxes;
@@ -153,10 +159,12 @@ void osh_sb_start(struct osh_sb *sb, osh_sb_done_fn *done, void *arg);
 void osh_sb_stop(struct osh_sb *sb, osh_sb_done_fn *done, void *arg);
 /* Stop, wipe, forget; @sb is gone when @done is called (with NULL). */
 void osh_sb_delete(struct osh_sb *sb, osh_sb_done_fn *done, void *arg);
-int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row, struct osh_sb **ret_sb)
-	OSH_MUST_CHECK;
+int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row,
+	       struct osh_sb **ret_sb) OSH_MUST_CHECK;
 /* At start: find what runs, adopt it; restart nothing. */
 int osh_sandboxes_adopt(struct osh_monitor *m) OSH_MUST_CHECK;
+/* At stop: forget it without touching what runs. */
+void osh_sandboxes_detach(struct osh_monitor *m);
 void osh_sb_set_phase(struct osh_sb *sb, enum osh_phase phase, const char *reason);
 
 /* publish.c: revisions to kernel and proxies */
@@ -176,7 +184,8 @@ void osh_publish_on_msg(struct osh_monitor *m, struct osh_role *role, uint32_t t
 void osh_publish_role_gone(struct osh_monitor *m, struct osh_role *role);
 void osh_publish_cancel(struct osh_sb *sb);
 /* What the sandbox should be judged by now: the global policy if there is one, else its own. */
-int osh_publish_effective(struct osh_sb *sb, bool *ret_global, uint64_t *ret_version) OSH_MUST_CHECK;
+int osh_publish_effective(struct osh_sb *sb, bool *ret_global,
+			  uint64_t *ret_version) OSH_MUST_CHECK;
 
 /* identity.c */
 int osh_idents_new(struct osh_monitor *m) OSH_MUST_CHECK;
@@ -208,6 +217,8 @@ void osh_events_log(struct osh_monitor *m, struct osh_sb *sb, enum osh_rec_level
 void osh_events_policy(struct osh_sb *sb, enum osh_rec_activity activity, uint64_t version,
 		       const char *hash, const char *message);
 void osh_events_kernel(struct osh_monitor *m, const struct osh_kev *ev);
+const char *osh_events_dir(const struct osh_monitor *m);
+void osh_events_totals(const struct osh_monitor *m, uint64_t *ret_records, uint64_t *ret_lost);
 /* Live followers (`logs --tail`): called for every record after it was written. */
 struct osh_follower {
 	struct osh_list node;
@@ -221,6 +232,10 @@ void osh_sessions_end(struct osh_sb *sb);
 /* api.c */
 int osh_api_start(struct osh_monitor *m) OSH_MUST_CHECK;
 void osh_api_stop(struct osh_monitor *m);
+
+/* flows.c: what the proxies say about their connections */
+int osh_flows_on_msg(struct osh_role *role, uint32_t type, uint64_t cookie,
+		     struct osh_str json) OSH_MUST_CHECK;
 
 /* notify.c: sd_notify(3) */
 void osh_notify(const char *state);

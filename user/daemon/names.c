@@ -8,10 +8,9 @@
 
 #include <errno.h>
 
-
 enum {
-	FIRST_ID = 16,	    /* 198.18.0.0..15 are ours: listeners, DNS */
-	LAST_ID = 131071,   /* a /15 */
+	FIRST_ID = 16, /* 198.18.0.0..15 are ours: listeners, DNS */
+	LAST_ID = 131071, /* a /15 */
 	BUCKETS = 1024,
 };
 
@@ -24,7 +23,7 @@ struct name {
 struct osh_names {
 	struct name *by_host[BUCKETS];
 	struct name **by_id; /* index id - FIRST_ID; NULL: not given out */
-	uint32_t cap;	     /* entries of by_id */
+	uint32_t cap; /* entries of by_id */
 	uint32_t count, next_id;
 };
 

@@ -90,7 +90,8 @@ static int add_file(const char *path, struct osh_buf *ret_pem, struct osh_diag *
 	return r;
 }
 
-int osh_proxyconf_bundle(const struct osh_config *cfg, struct osh_buf *ret_pem, struct osh_diag *diag)
+int osh_proxyconf_bundle(const struct osh_config *cfg, struct osh_buf *ret_pem,
+			 struct osh_diag *diag)
 {
 	int r = add_file(cfg->system_bundle.p, ret_pem, diag);
 

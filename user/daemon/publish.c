@@ -73,9 +73,10 @@ static void fail(struct osh_publish *p, int err, const char *message)
 					   (unsigned long long)p->version, OSH_Q(sb->name));
 	}
 	osh_events_policy(sb, OSH_REC_ACT_FAILED, p->version, "", message);
-	osh_log_warn("policy revision %llu of sandbox %s failed to load: %s; keeping generation %llu",
-		     (unsigned long long)p->version, OSH_Q(sb->name), message,
-		     (unsigned long long)sb->active.generation);
+	osh_log_warn(
+		"policy revision %llu of sandbox %s failed to load: %s; keeping generation %llu",
+		(unsigned long long)p->version, OSH_Q(sb->name), message,
+		(unsigned long long)sb->active.generation);
 	finish(p, err, message);
 }
 
@@ -181,7 +182,8 @@ static void on_deadline(struct osh_timer *timer)
 			continue;
 		osh_log_warn("proxy %u did not acknowledge generation %llu; restarting it", i,
 			     (unsigned long long)p->policy.generation);
-		(void)kill(m->proxies[i].pid, SIGKILL); /* our child; role_gone() goes on from there */
+		(void)kill(m->proxies[i].pid,
+			   SIGKILL); /* our child; role_gone() goes on from there */
 	}
 	osh_timer_set(m->loop, &p->deadline, ANSWER_MS, on_deadline);
 }
@@ -206,7 +208,8 @@ static void all_loaded(struct osh_publish *p)
 	}
 	if (p->version && !p->policy.quarantine) {
 		r = osh_state_rev_loaded(sb->m->state, scope_of(p), p->version, osh_realtime_ms());
-		if (r < 0 && r != -ESTALE) /* a reload of what is loaded already is stale, and fine */
+		if (r < 0 &&
+		    r != -ESTALE) /* a reload of what is loaded already is stale, and fine */
 			osh_log_warn_errno(r, "cannot record that revision %llu of %s is loaded",
 					   (unsigned long long)p->version, OSH_Q(sb->name));
 	}
@@ -217,8 +220,7 @@ static void all_loaded(struct osh_publish *p)
 	sb->doc = osh_take_ptr(&p->doc);
 	p->step = OSH_PUBLISH_SWITCHING;
 	send_step(p, OSH_MSG_POLICY_SWITCH, &sb->active);
-	osh_events_policy(sb,
-			  sb->active.quarantine ? OSH_REC_ACT_QUARANTINED : OSH_REC_ACT_LOADED,
+	osh_events_policy(sb, sb->active.quarantine ? OSH_REC_ACT_QUARANTINED : OSH_REC_ACT_LOADED,
 			  p->version, sb->active.image ? osh_image_hash(sb->active.image) : "",
 			  "Policy reloaded successfully");
 	if (!p->waiting)
@@ -288,7 +290,7 @@ void osh_publish_role_gone(struct osh_monitor *m, struct osh_role *role)
 {
 	struct osh_list *it, *tmp;
 
-	osh_list_for_each_safe(it, tmp, &m->sandboxes) {
+	osh_list_for_each_safe (it, tmp, &m->sandboxes) {
 		struct osh_publish *p = osh_list_entry(it, struct osh_sb, node)->publishing;
 
 		if (!p)
@@ -354,8 +356,8 @@ void osh_publish_quarantine(struct osh_sb *sb, const char *why)
 void osh_publish_cancel(struct osh_sb *sb)
 {
 	while (!osh_list_is_empty(&sb->publish_queue)) {
-		struct osh_publish *p =
-			osh_list_entry(sb->publish_queue.next, struct osh_publish, node);
+		struct osh_publish *p = osh_list_entry(sb->publish_queue.next, struct osh_publish,
+						       node);
 		osh_publish_fn *done = p->done;
 		void *arg = p->arg;
 		uint64_t version = p->version;

@@ -10,7 +10,7 @@
 
 enum osh_publish_step {
 	OSH_PUBLISH_QUEUED = 0,
-	OSH_PUBLISH_LOADING,   /* proxies map the image */
+	OSH_PUBLISH_LOADING, /* proxies map the image */
 	OSH_PUBLISH_SWITCHING, /* kernel has it, proxies switch */
 };
 
@@ -23,7 +23,7 @@ struct osh_publish {
 	struct osh_sb_policy policy;
 	struct osh_policy *doc;
 	uint64_t waiting; /* bit per proxy that has not answered this step */
-	uint64_t told;	  /* bit per proxy that was given the image */
+	uint64_t told; /* bit per proxy that was given the image */
 	struct osh_timer deadline;
 	osh_publish_fn *done;
 	void *arg;

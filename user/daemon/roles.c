@@ -98,8 +98,8 @@ static int outq_push(struct osh_role *role, uint32_t type, uint64_t cookie, cons
 
 static void role_kill(struct osh_role *role, int err, const char *why)
 {
-	osh_log_warn_errno(err, "%s %u: %s; ending it, it will be restarted", role->name, role->index,
-			   why);
+	osh_log_warn_errno(err, "%s %u: %s; ending it, it will be restarted", role->name,
+			   role->index, why);
 	(void)kill(role->pid, SIGKILL); /* our own child, not yet reaped */
 }
 
@@ -161,7 +161,8 @@ static void send_sandbox(struct osh_role *role, const struct osh_sb *sb)
 	osh_role_send(role, OSH_MSG_SANDBOX_ADD, 0, &msg, sizeof(msg), fds, OSH_SBFD_COUNT);
 	if (sb->active.image_fd < 0)
 		return;
-	osh_role_send(role, OSH_MSG_POLICY_LOAD, 0, &policy, sizeof(policy), &sb->active.image_fd, 1);
+	osh_role_send(role, OSH_MSG_POLICY_LOAD, 0, &policy, sizeof(policy), &sb->active.image_fd,
+		      1);
 	osh_role_send(role, OSH_MSG_POLICY_SWITCH, 0, &policy, sizeof(policy), NULL, 0);
 }
 
@@ -182,7 +183,7 @@ static void proxy_ready(struct osh_role *role)
 	struct osh_list *it;
 
 	role->state = OSH_ROLE_READY;
-	osh_list_for_each(it, &m->sandboxes) {
+	osh_list_for_each (it, &m->sandboxes) {
 		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
 
 		if (sb->lst.tcp4 >= 0)
@@ -255,7 +256,7 @@ static int on_ca(struct osh_monitor *m, const struct osh_msg_ca *msg)
 		osh_buf_reset(&sb->ca_pem);
 		r = osh_buf_add(&sb->ca_pem, msg->pem, n);
 	}
-	osh_list_for_each_safe(it, tmp, &ca_waits) {
+	osh_list_for_each_safe (it, tmp, &ca_waits) {
 		struct ca_wait *w = osh_list_entry(it, struct ca_wait, node);
 
 		if (w->sandbox != msg->sandbox)
@@ -274,7 +275,7 @@ static void signer_ready(struct osh_role *role)
 	struct osh_list *it;
 
 	role->state = OSH_ROLE_READY;
-	osh_list_for_each(it, &role->m->sandboxes) {
+	osh_list_for_each (it, &role->m->sandboxes) {
 		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
 
 		if (sb->phase != OSH_PHASE_STOPPED && sb->phase != OSH_PHASE_DELETING)
@@ -364,8 +365,8 @@ static void on_role_sock(struct osh_src *src, uint32_t events)
 			return;
 		}
 		if (r == 0) {
-			r = role == &role->m->signer ? on_signer_msg(role, &msg) :
-						       on_proxy_msg(role, &msg);
+			r = role == &role->m->signer ? on_signer_msg(role, &msg)
+						     : on_proxy_msg(role, &msg);
 			osh_seqpkt_msg_close(&msg);
 		}
 		if (r < 0) {
@@ -424,8 +425,8 @@ static void role_died(struct osh_role *role)
 	if (role->ring)
 		osh_events_drain_role(role);
 	if (!m->stopping)
-		osh_log_warn("%s %u (pid %d) ended by %s %d after %llu ms; restarting it", role->name,
-			     role->index, (int)role->pid,
+		osh_log_warn("%s %u (pid %d) ended by %s %d after %llu ms; restarting it",
+			     role->name, role->index, (int)role->pid,
 			     info.si_code == CLD_EXITED ? "exit code" : "signal", info.si_status,
 			     (unsigned long long)lived_ms);
 	close_role(role);
@@ -438,7 +439,8 @@ static void role_died(struct osh_role *role)
 	for (uint32_t i = 0; i < role->restarts && delay < RESTART_MAX_MS; i++)
 		delay *= 2;
 	role->restarts++;
-	osh_timer_set(m->loop, &role->restart, OSH_MIN(delay, (uint64_t)RESTART_MAX_MS), on_restart);
+	osh_timer_set(m->loop, &role->restart, OSH_MIN(delay, (uint64_t)RESTART_MAX_MS),
+		      on_restart);
 	if (role == &m->signer)
 		for (unsigned int i = 0; i < m->nproxies; i++)
 			if (m->proxies[i].state != OSH_ROLE_DEAD)

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "daemon/limits.h"
 #include "sys/fs.h"
 
 enum { KILL_WAIT_MS = 5000 };
@@ -29,7 +30,7 @@ struct osh_sb *osh_sb_find(struct osh_monitor *m, const char *name)
 {
 	struct osh_list *it;
 
-	osh_list_for_each(it, &m->sandboxes) {
+	osh_list_for_each (it, &m->sandboxes) {
 		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
 
 		if (strcmp(sb->name, name) == 0)
@@ -42,7 +43,7 @@ struct osh_sb *osh_sb_by_id(struct osh_monitor *m, uint32_t id)
 {
 	struct osh_list *it;
 
-	osh_list_for_each(it, &m->sandboxes) {
+	osh_list_for_each (it, &m->sandboxes) {
 		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
 
 		if (sb->id == id)
@@ -77,6 +78,8 @@ int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row, struc
 	sb->active.image_fd = -1;
 	osh_sandbox_proc_init(&sb->proc);
 	osh_sandbox_listeners_init(&sb->lst);
+	if (osh_json_parse(osh_str(row->spec), &sb->spec, NULL, 0) < 0)
+		sb->spec = NULL; /* our own text; without it only labels and --env are missing */
 	osh_buf_init(&sb->ca_pem, OSH_MSG_CA_PEM_MAX - 1, 0);
 	osh_list_init(&sb->publish_queue);
 	osh_list_init(&sb->sessions);
@@ -282,7 +285,8 @@ static void report_notes(struct osh_sb *sb)
 static int spawn(struct osh_sb *sb, const struct osh_policy *doc, struct osh_diag *diag)
 {
 	static const char *read_only[OSH_SANDBOX_PATHS_MAX], *read_write[OSH_SANDBOX_PATHS_MAX];
-	const char *hide[] = { sb->m->cfg.state_dir.p, sb->m->cfg.runtime_dir.p, sb->m->cfg.bpf_dir.p };
+	const char *hide[] = { sb->m->cfg.state_dir.p, sb->m->cfg.runtime_dir.p,
+			       sb->m->cfg.bpf_dir.p };
 	struct osh_sandbox_cfg cfg = {
 		.name = sb->name,
 		.id = sb->uuid,
@@ -292,8 +296,8 @@ static int spawn(struct osh_sb *sb, const struct osh_policy *doc, struct osh_dia
 		.exe_fd = -1,
 		.hide = { hide, OSH_ARRAY_SIZE(hide) },
 		.include_workdir = doc->filesystem.include_workdir,
-		.landlock = doc->landlock.hard_requirement ? OSH_SANDBOX_LANDLOCK_HARD :
-							     OSH_SANDBOX_LANDLOCK_BEST_EFFORT,
+		.landlock = doc->landlock.hard_requirement ? OSH_SANDBOX_LANDLOCK_HARD
+							   : OSH_SANDBOX_LANDLOCK_BEST_EFFORT,
 		.ca_pem = osh_buf_str(&sb->ca_pem),
 		.system_bundle = sb->m->cfg.system_bundle.p,
 	};
@@ -304,7 +308,8 @@ static int spawn(struct osh_sb *sb, const struct osh_policy *doc, struct osh_dia
 		return -E2BIG;
 	path_list(&doc->filesystem.read_only, read_only, &cfg.read_only);
 	path_list(&doc->filesystem.read_write, read_write, &cfg.read_write);
-	r = osh_sandbox_run_as(doc->process.run_as_user.p, doc->process.run_as_group.p, &cfg.ids, diag);
+	r = osh_sandbox_run_as(doc->process.run_as_user.p, doc->process.run_as_group.p, &cfg.ids,
+			       diag);
 	if (r < 0)
 		return r;
 	r = osh_sandbox_check_paths(&cfg, diag);
@@ -335,7 +340,9 @@ static int set_up(struct osh_sb *sb, bool global, uint64_t version, struct osh_d
 	}
 	if (r < 0)
 		return r;
-	r = spawn(sb, doc, diag);
+	r = osh_limits_apply(sb, diag);
+	if (r == 0)
+		r = spawn(sb, doc, diag);
 	if (r < 0)
 		return r;
 	osh_close_ptr(&sb->init_listen_fd); /* init has it */
@@ -345,7 +352,8 @@ static int set_up(struct osh_sb *sb, bool global, uint64_t version, struct osh_d
 	return register_sandbox(sb);
 }
 
-static void fail_with_diag(struct osh_sb_op *op, int r, const struct osh_diag *diag, const char *what)
+static void fail_with_diag(struct osh_sb_op *op, int r, const struct osh_diag *diag,
+			   const char *what)
 {
 	osh_auto_bufmem struct osh_buf text;
 
@@ -404,8 +412,9 @@ void osh_sb_start(struct osh_sb *sb, osh_sb_done_fn *done, void *arg)
 {
 	if (!op_begin(sb, done, arg))
 		return;
-	osh_sb_set_phase(sb, sb->phase == OSH_PHASE_PROVISIONING ? OSH_PHASE_PROVISIONING :
-								   OSH_PHASE_STARTING,
+	osh_sb_set_phase(sb,
+			 sb->phase == OSH_PHASE_PROVISIONING ? OSH_PHASE_PROVISIONING
+							     : OSH_PHASE_STARTING,
 			 "");
 	osh_signer_ask_ca(sb, ca_ready);
 }
@@ -448,6 +457,7 @@ static void sb_free(struct osh_sb *sb)
 	osh_close_ptr(&sb->init_listen_fd);
 	osh_close_ptr(&sb->cgroup_fd);
 	osh_buf_fini(&sb->ca_pem);
+	osh_jval_free(sb->spec);
 	free(sb);
 }
 
@@ -513,8 +523,8 @@ static void adopt_ca_ready(struct osh_sb *sb, int err)
 		osh_publish(sb, global, version, adopted, NULL);
 		return;
 	}
-	osh_publish_quarantine(sb, err < 0 ? "its CA could not be loaded" :
-					     "its stored policy could not be found");
+	osh_publish_quarantine(sb, err < 0 ? "its CA could not be loaded"
+					   : "its stored policy could not be found");
 }
 
 static int adopt(struct osh_sb *sb)
@@ -564,7 +574,7 @@ int osh_sandboxes_adopt(struct osh_monitor *m)
 
 	if (r < 0)
 		return r;
-	osh_list_for_each_safe(node, tmp, &m->sandboxes) {
+	osh_list_for_each_safe (node, tmp, &m->sandboxes) {
 		struct osh_sb *sb = osh_list_entry(node, struct osh_sb, node);
 
 		if (sb->phase == OSH_PHASE_DELETING) {
@@ -581,7 +591,25 @@ int osh_sandboxes_adopt(struct osh_monitor *m)
 		osh_log_notice("sandbox %s does not run any more (%s); it can be started again",
 			       OSH_Q(sb->name), strerror(-r));
 		tear_down(sb);
-		osh_sb_set_phase(sb, OSH_PHASE_STOPPED, "it was not running when the daemon started");
+		osh_sb_set_phase(sb, OSH_PHASE_STOPPED,
+				 "it was not running when the daemon started");
 	}
 	return 0;
+}
+
+/* Descriptors close, processes and kernel tables stay: the next daemon adopts them. */
+void osh_sandboxes_detach(struct osh_monitor *m)
+{
+	while (!osh_list_is_empty(&m->sandboxes)) {
+		struct osh_sb *sb = osh_list_entry(m->sandboxes.next, struct osh_sb, node);
+
+		osh_src_del(&sb->proc_src);
+		osh_sessions_end(sb);
+		osh_publish_cancel(sb);
+		osh_names_free(sb);
+		osh_sandbox_listeners_fini(&sb->lst);
+		osh_sandbox_proc_fini(&sb->proc);
+		free(sb->op);
+		sb_free(sb);
+	}
 }

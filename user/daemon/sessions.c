@@ -26,7 +26,7 @@ struct osh_session {
 	struct osh_sb *sb;
 	uint64_t id;
 	uid_t uid; /* who began it */
-	int fd;	   /* connection to init */
+	int fd; /* connection to init */
 	struct osh_src src;
 	struct osh_ctl_waiter waiter; /* .call NULL: nobody waits any more */
 	struct osh_timer deadline;
@@ -90,11 +90,12 @@ static void reply_failed(struct osh_session *s, const struct osh_init_event *ev)
 		return;
 	s->waiter.call = NULL;
 	if (strcmp(ev->step, "exec") == 0)
-		osh_ctl_fail(call, ev->err == ENOENT ? OSH_CTL_ERR_NOT_FOUND : OSH_CTL_ERR_INVALID,
-			     "the program must exist inside the sandbox: its filesystem_policy lists "
-			     "what does",
-			     "cannot run %s in sandbox %s: %s", OSH_Q(s->program), OSH_Q(s->sb->name),
-			     strerror(ev->err));
+		osh_ctl_fail(
+			call, ev->err == ENOENT ? OSH_CTL_ERR_NOT_FOUND : OSH_CTL_ERR_INVALID,
+			"the program must exist inside the sandbox: its filesystem_policy lists "
+			"what does",
+			"cannot run %s in sandbox %s: %s", OSH_Q(s->program), OSH_Q(s->sb->name),
+			strerror(ev->err));
 	else
 		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL,
 			     "cannot run %s in sandbox %s: step %s failed: %s", OSH_Q(s->program),
@@ -220,8 +221,7 @@ static void on_session_timeout(struct osh_timer *timer)
 void osh_sessions_end(struct osh_sb *sb)
 {
 	while (!osh_list_is_empty(&sb->sessions)) {
-		struct osh_session *s =
-			osh_list_entry(sb->sessions.next, struct osh_session, node);
+		struct osh_session *s = osh_list_entry(sb->sessions.next, struct osh_session, node);
 		struct osh_ctl_call *call = s->waiter.call;
 		bool keep = sb->keep;
 
@@ -236,6 +236,30 @@ void osh_sessions_end(struct osh_sb *sb)
 }
 
 /* ---- the call ---- */
+
+/* --env of the sandbox's creation, then that of this call: "NAME=value" texts in one arena. */
+static const char **session_env(struct osh_arena *arena, const struct osh_jval *spec_env,
+				const struct osh_jval *call_env)
+{
+	size_t n = 0, total = osh_jval_len(spec_env) + osh_jval_len(call_env) + 1;
+	const char **v = osh_arena_array(arena, total, sizeof(char *));
+	const struct osh_jval *value;
+	const char *key;
+	void *iter = NULL;
+
+	while (v && osh_jval_next(spec_env, &iter, &key, &value)) {
+		struct osh_str text = osh_jval_str(value);
+		char *line = osh_arena_alloc(arena, strlen(key) + text.n + 2);
+
+		if (!line)
+			return NULL;
+		(void)snprintf(line, strlen(key) + text.n + 2, "%s=%.*s", key, OSH_STR_FMT(text));
+		v[n++] = line;
+	}
+	for (size_t i = 0; v && i < osh_jval_len(call_env); i++)
+		v[n++] = osh_jval_z(osh_jval_at(call_env, i), "");
+	return v;
+}
 
 /* JSON array of strings to a NULL-terminated vector that borrows; NULL: out of memory. */
 static const char **strv(const struct osh_jval *array, size_t *ret_n)
@@ -272,11 +296,12 @@ static int read_params(struct osh_ctl_call *call, const struct osh_jval *params,
 	    osh_ctl_param_u64_opt(call, params, "timeout_s", 86400 * 365, 0, &p->timeout_s) < 0)
 		return -EINVAL;
 	if (p->sb->phase != OSH_PHASE_READY) {
-		osh_ctl_fail(call, OSH_CTL_ERR_PRECONDITION,
-			     p->sb->phase == OSH_PHASE_STOPPED ? "start it: openshell sandbox start" :
-								 NULL,
-			     "sandbox '%s' is not ready (phase: %s); wait for it to reach Ready state",
-			     p->sb->name, osh_phase_name(p->sb->phase));
+		osh_ctl_fail(
+			call, OSH_CTL_ERR_PRECONDITION,
+			p->sb->phase == OSH_PHASE_STOPPED ? "start it: openshell sandbox start"
+							  : NULL,
+			"sandbox '%s' is not ready (phase: %s); wait for it to reach Ready state",
+			p->sb->name, osh_phase_name(p->sb->phase));
 		return -EBUSY;
 	}
 	return 0;
@@ -299,29 +324,33 @@ static int start_session(struct osh_session *s, const struct exec_params *p)
 {
 	static const char *const shell[] = { "/bin/bash", "-l", NULL };
 	osh_auto_free const char **argv = NULL;
-	osh_auto_free const char **user_env = NULL;
+	osh_auto_arena struct osh_arena arena;
+	const char **user_env;
 	osh_auto_free char **env = NULL;
 	int theirs[3] = { -1, -1, -1 };
 	struct osh_sandbox_env senv = { .term = p->term, .has_ca = p->sb->ca_pem.len > 0 };
 	struct osh_init_exec req = {
-		.cwd = p->workdir && p->workdir[0] ? p->workdir : NULL,
+		.cwd = p->workdir && p->workdir[0]
+			       ? p->workdir
+			       : osh_jval_z(osh_jval_get(p->sb->spec, "workdir"), NULL),
 		.tty = p->tty,
 		.rows = (uint16_t)p->rows,
 		.cols = (uint16_t)p->cols,
-		.on_close = p->detach ? OSH_INIT_ON_CLOSE_NONE :
-			    p->tty    ? OSH_INIT_ON_CLOSE_HUP :
-					OSH_INIT_ON_CLOSE_KILL,
+		.on_close = p->detach ? OSH_INIT_ON_CLOSE_NONE
+			    : p->tty  ? OSH_INIT_ON_CLOSE_HUP
+				      : OSH_INIT_ON_CLOSE_KILL,
 		.stdio = { -1, -1, -1 },
 		.uid = 0,
 	};
 	struct osh_sandbox_ids ids = { 0 };
 	osh_auto_diag struct osh_diag diag;
-	size_t argc, envc;
+	size_t argc;
 	int r;
 
 	osh_diag_init(&diag, NULL);
+	osh_arena_init(&arena, 8 << 20);
 	argv = strv(p->argv, &argc);
-	user_env = strv(p->env, &envc);
+	user_env = session_env(&arena, osh_jval_get(p->sb->spec, "env"), p->env);
 	if (!argv || !user_env)
 		return -ENOMEM;
 	senv.user = user_env;
@@ -337,9 +366,10 @@ static int start_session(struct osh_session *s, const struct exec_params *p)
 	if (!p->tty && !p->detach) {
 		r = make_pipes(s, theirs);
 		if (r == 0)
-			r = osh_sandbox_run_as(p->sb->doc ? p->sb->doc->process.run_as_user.p : NULL,
-					       p->sb->doc ? p->sb->doc->process.run_as_group.p : NULL,
-					       &ids, &diag);
+			r = osh_sandbox_run_as(
+				p->sb->doc ? p->sb->doc->process.run_as_user.p : NULL,
+				p->sb->doc ? p->sb->doc->process.run_as_group.p : NULL, &ids,
+				&diag);
 		req.uid = ids.uid;
 		memcpy(req.stdio, theirs, sizeof(theirs));
 	}
@@ -377,8 +407,8 @@ void osh_api_exec(struct osh_ctl_call *call, const struct osh_jval *params)
 		osh_close_ptr(&s->fd);
 		for (int i = 0; i < 3; i++)
 			osh_close_ptr(&s->ours[i]);
-		osh_ctl_fail(call, r == -E2BIG ? OSH_CTL_ERR_INVALID : OSH_CTL_ERR_UNAVAILABLE, NULL,
-			     "cannot begin a session in sandbox %s: %s", OSH_Q(p.sb->name),
+		osh_ctl_fail(call, r == -E2BIG ? OSH_CTL_ERR_INVALID : OSH_CTL_ERR_UNAVAILABLE,
+			     NULL, "cannot begin a session in sandbox %s: %s", OSH_Q(p.sb->name),
 			     strerror(-r));
 		free(s);
 		return;
@@ -404,10 +434,10 @@ void osh_api_session_signal(struct osh_ctl_call *call, const struct osh_jval *pa
 		osh_ctl_fail_param(call, "session");
 		return;
 	}
-	osh_list_for_each(i, &m->sandboxes) {
+	osh_list_for_each (i, &m->sandboxes) {
 		struct osh_sb *sb = osh_list_entry(i, struct osh_sb, node);
 
-		osh_list_for_each(k, &sb->sessions) {
+		osh_list_for_each (k, &sb->sessions) {
 			struct osh_session *s = osh_list_entry(k, struct osh_session, node);
 			int r;
 
