@@ -73,10 +73,10 @@ void osh_api_stop(struct osh_monitor *m)
 }
 
 int osh_api_sandbox(struct osh_ctl_call *call, const struct osh_jval *params, const char *key,
-		    struct osh_sb **ret_sb)
+		    struct osh_sandbox **ret_sb)
 {
 	const char *name;
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 
 	if (osh_ctl_param_str(call, params, key, 253, &name) < 0)
 		return -EINVAL;

@@ -12,7 +12,7 @@ struct osh_monitor *osh_api_monitor(void);
  * The sandbox named by parameter @key. -EINVAL/-ENOENT: the call was ended with an error.
  */
 int osh_api_sandbox(struct osh_ctl_call *call, const struct osh_jval *params, const char *key,
-		    struct osh_sb **ret_sb) OSH_MUST_CHECK;
+		    struct osh_sandbox **ret_sb) OSH_MUST_CHECK;
 
 /* PolicyInvalid with every message of @diag as "file:line:col: text" lines. */
 void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *diag);

@@ -251,7 +251,7 @@ static void put_lineage(struct table *t, const struct osh_task *task)
 static int put_task(pid_t tgid, const struct osh_task *task, void *arg)
 {
 	struct table *t = arg;
-	const struct osh_sb *sb = osh_sb_by_id(osh_api_monitor(), task->sandbox);
+	const struct osh_sandbox *sb = osh_sb_by_id(osh_api_monitor(), task->sandbox);
 
 	row_begin(t);
 	cell_u64(t, "pid", (uint64_t)tgid);
@@ -312,7 +312,7 @@ static void identity_one(struct osh_ctl_call *call, pid_t pid)
 	osh_ctl_reply_end(call);
 }
 
-static void identity(struct osh_ctl_call *call, const struct osh_sb *sb, const char *argument)
+static void identity(struct osh_ctl_call *call, const struct osh_sandbox *sb, const char *argument)
 {
 	static const char *const columns[] = { "PID",	  "SANDBOX", "EXE",	 "BINARY",
 					       "TAINTED", "FLAGS",   "ANCESTORS" };
@@ -396,7 +396,7 @@ static void flows_done(struct osh_str items, void *arg)
 	free(ask);
 }
 
-static void flow(struct osh_ctl_call *call, const struct osh_sb *sb, const char *argument)
+static void flow(struct osh_ctl_call *call, const struct osh_sandbox *sb, const char *argument)
 {
 	struct flow_ask *ask = calloc(1, sizeof(*ask));
 	int r;
@@ -421,7 +421,7 @@ static void flow(struct osh_ctl_call *call, const struct osh_sb *sb, const char 
 void osh_api_introspect(struct osh_ctl_call *call, const struct osh_jval *params)
 {
 	const char *topic, *name, *argument;
-	struct osh_sb *sb = NULL;
+	struct osh_sandbox *sb = NULL;
 
 	if (osh_ctl_param_str(call, params, "topic", 32, &topic) < 0 ||
 	    osh_ctl_param_str_opt(call, params, "sandbox", 253, &name) < 0 ||

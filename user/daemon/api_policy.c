@@ -73,7 +73,8 @@ static void put_push(struct osh_json *j, const struct push *push, const char *sc
 	osh_api_warnings(j, &push->diag);
 }
 
-static void pushed(struct osh_sb *sb, uint64_t version, int err, const char *message, void *arg)
+static void pushed(struct osh_sandbox *sb, uint64_t version, int err, const char *message,
+		   void *arg)
 {
 	struct push *push = arg;
 	struct osh_ctl_call *call = push->waiter.call;
@@ -112,7 +113,7 @@ static void publish_global(struct push *push)
 				   (unsigned long long)push->version);
 	push->pending = 1; /* ours, so that the answer waits for the loop */
 	osh_list_for_each (it, &m->sandboxes) {
-		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
 
 		if (sb->phase != OSH_PHASE_READY)
 			continue;
@@ -123,7 +124,7 @@ static void publish_global(struct push *push)
 }
 
 /* Store @doc as the newest revision of the scope and publish it. Ends or keeps @call. */
-static void store_and_publish(struct osh_ctl_call *call, struct osh_sb *sb, const char *how,
+static void store_and_publish(struct osh_ctl_call *call, struct osh_sandbox *sb, const char *how,
 			      const struct osh_policy *doc, struct push *push)
 {
 	struct osh_monitor *m = osh_api_monitor();
@@ -195,7 +196,7 @@ static void store_and_publish(struct osh_ctl_call *call, struct osh_sb *sb, cons
 
 /* What may be pushed to a sandbox now? Ends the call otherwise. */
 static int check_target(struct osh_ctl_call *call, const struct osh_jval *params,
-			struct osh_sb **ret_sb, bool *ret_global)
+			struct osh_sandbox **ret_sb, bool *ret_global)
 {
 	if (osh_ctl_param_bool_opt(call, params, "global", false, ret_global) < 0)
 		return -EINVAL;
@@ -232,7 +233,7 @@ static int load_rev(const char *scope, uint64_t version, struct osh_policy **ret
 }
 
 /* -EINVAL: the call was ended. */
-static int check_doc(struct osh_ctl_call *call, const struct osh_sb *sb,
+static int check_doc(struct osh_ctl_call *call, const struct osh_sandbox *sb,
 		     const struct osh_policy *doc, struct osh_diag *diag)
 {
 	osh_auto_policy struct osh_policy *base = NULL;
@@ -258,7 +259,7 @@ void osh_api_policy_set(struct osh_ctl_call *call, const struct osh_jval *params
 	osh_auto_policy struct osh_policy *doc = NULL;
 	const char *text, *file;
 	struct push *push;
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	bool global;
 	int r;
 
@@ -293,7 +294,7 @@ void osh_api_policy_rollback(struct osh_ctl_call *call, const struct osh_jval *p
 {
 	osh_auto_policy struct osh_policy *doc = NULL;
 	struct push *push;
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	uint64_t version;
 	bool global;
 	int r;
@@ -389,7 +390,7 @@ void osh_api_policy_update(struct osh_ctl_call *call, const struct osh_jval *par
 	osh_auto_policy struct osh_policy *base = NULL, *doc = NULL;
 	osh_auto_merge struct osh_merge *merge = NULL;
 	struct push *push;
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	bool global, dry_run;
 	size_t n;
 	int r;
@@ -433,7 +434,7 @@ void osh_api_policy_update(struct osh_ctl_call *call, const struct osh_jval *par
 /* ---- get, list, delete ---- */
 
 static int read_scope(struct osh_ctl_call *call, const struct osh_jval *params,
-		      const char **ret_scope, struct osh_sb **ret_sb)
+		      const char **ret_scope, struct osh_sandbox **ret_sb)
 {
 	bool global;
 
@@ -464,7 +465,7 @@ void osh_api_policy_get(struct osh_ctl_call *call, const struct osh_jval *params
 {
 	osh_auto_state_rev struct osh_state_rev rev = { 0 };
 	const char *scope;
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	struct osh_json *j;
 	uint64_t version, global_version, config_revision = 0;
 	bool effective, from_global = false;
@@ -537,7 +538,7 @@ void osh_api_policy_list(struct osh_ctl_call *call, const struct osh_jval *param
 {
 	struct rev_iter l = { .it.on_rev = list_rev };
 	const char *scope;
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	uint64_t limit;
 	int r;
 
@@ -578,7 +579,7 @@ void osh_api_policy_delete_global(struct osh_ctl_call *call, const struct osh_jv
 	(void)!osh_state_settings_revision(m->state, OSH_STATE_GLOBAL_SCOPE, &revision); /* 0 */
 	/* each sandbox goes back to its own */
 	osh_list_for_each (it, &m->sandboxes) {
-		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
 		bool global;
 		uint64_t version;
 

@@ -73,7 +73,7 @@ static void create_abandoned(struct osh_ctl_waiter *w)
 	w->call = NULL; /* the sandbox is made all the same */
 }
 
-static void created(struct osh_sb *sb, int err, const char *message, void *arg)
+static void created(struct osh_sandbox *sb, int err, const char *message, void *arg)
 {
 	struct create *c = arg;
 	struct osh_ctl_call *call = c->waiter.call;
@@ -284,7 +284,7 @@ void osh_api_sandbox_create(struct osh_ctl_call *call, const struct osh_jval *pa
 	struct osh_state_sandbox row = { .phase = OSH_PHASE_PROVISIONING };
 	char hash[OSH_SHA256_HEX];
 	struct create *c = calloc(1, sizeof(*c));
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 
 	osh_buf_init(&spec, OSH_STATE_SPEC_MAX, 0);
 	osh_buf_init(&yaml, OSH_POLICY_STORE_MAX_BYTES, 0);
@@ -385,7 +385,7 @@ void osh_api_sandbox_get(struct osh_ctl_call *call, const struct osh_jval *param
 {
 	osh_auto_state_sandbox struct osh_state_sandbox row = { 0 };
 	osh_auto_state_rev struct osh_state_rev rev = { 0 };
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	struct osh_json *j;
 	bool global = false;
 	uint64_t version = 0;
@@ -428,7 +428,7 @@ static void verb_abandoned(struct osh_ctl_waiter *w)
 	w->call = NULL;
 }
 
-static void verb_done(struct osh_sb *sb, int err, const char *message, void *arg)
+static void verb_done(struct osh_sandbox *sb, int err, const char *message, void *arg)
 {
 	struct verb *v = arg;
 	struct osh_ctl_call *call = v->waiter.call;
@@ -443,7 +443,8 @@ static void verb_done(struct osh_sb *sb, int err, const char *message, void *arg
 	free(v);
 }
 
-static struct verb *verb_new(struct osh_ctl_call *call, const struct osh_sb *sb, const char *what)
+static struct verb *verb_new(struct osh_ctl_call *call, const struct osh_sandbox *sb,
+			     const char *what)
 {
 	struct verb *v = calloc(1, sizeof(*v));
 
@@ -460,7 +461,7 @@ static struct verb *verb_new(struct osh_ctl_call *call, const struct osh_sb *sb,
 
 void osh_api_sandbox_delete(struct osh_ctl_call *call, const struct osh_jval *params)
 {
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	struct verb *v;
 
 	if (osh_api_sandbox(call, params, "name", &sb) < 0)
@@ -472,7 +473,7 @@ void osh_api_sandbox_delete(struct osh_ctl_call *call, const struct osh_jval *pa
 
 void osh_api_sandbox_stop(struct osh_ctl_call *call, const struct osh_jval *params)
 {
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	struct verb *v;
 
 	if (osh_api_sandbox(call, params, "name", &sb) < 0)
@@ -488,7 +489,7 @@ void osh_api_sandbox_stop(struct osh_ctl_call *call, const struct osh_jval *para
 
 void osh_api_sandbox_start(struct osh_ctl_call *call, const struct osh_jval *params)
 {
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	struct verb *v;
 
 	if (osh_api_sandbox(call, params, "name", &sb) < 0)

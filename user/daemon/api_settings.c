@@ -65,7 +65,7 @@ static const char *check_value(struct osh_ctl_call *call, const struct setting *
 
 struct target {
 	const char *scope;
-	struct osh_sb *sb; /* NULL: global */
+	struct osh_sandbox *sb; /* NULL: global */
 };
 
 static int read_target(struct osh_ctl_call *call, const struct osh_jval *params, struct target *t)

@@ -2,7 +2,7 @@
 /* The kernel's share of a policy image. */
 #include "daemon/publish.h"
 
-int osh_kmap_publish(struct osh_sb *sb, const struct osh_sb_policy *policy)
+int osh_kmap_publish(struct osh_sandbox *sb, const struct osh_sb_policy *policy)
 {
 	/* The proxies decide; the kernel redirects and carries the generation. */
 	struct osh_kern_policy kp = {

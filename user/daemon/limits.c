@@ -75,7 +75,7 @@ static int enable(const struct osh_monitor *m, const char *controller)
 	return 0;
 }
 
-int osh_limits_apply(struct osh_sb *sb, struct osh_diag *diag)
+int osh_limits_apply(struct osh_sandbox *sb, struct osh_diag *diag)
 {
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(limits); i++) {
 		int64_t value = osh_jval_i64(osh_jval_get(sb->spec, limits[i].param), 0);

@@ -67,7 +67,7 @@ struct osh_sb_policy {
 	const void *map;
 };
 
-struct osh_sb {
+struct osh_sandbox {
 	struct osh_list node; /* osh_monitor.sandboxes */
 	struct osh_monitor *m;
 	char name[OSH_STATE_NAME_MAX + 1];
@@ -138,53 +138,54 @@ void osh_role_send(struct osh_role *role, uint32_t type, uint64_t cookie, const 
 void osh_proxies_send(struct osh_monitor *m, uint32_t type, const void *body, size_t len,
 		      const int *fds, unsigned int nfds);
 /* Tell one proxy (or, NULL, all) about a sandbox: SANDBOX_ADD and its active policy. */
-void osh_role_add_sandbox(struct osh_monitor *m, struct osh_role *only, struct osh_sb *sb);
+void osh_role_add_sandbox(struct osh_monitor *m, struct osh_role *only, struct osh_sandbox *sb);
 bool osh_roles_ready(const struct osh_monitor *m);
 
 /* CA of a sandbox, from the signer: @done gets 0 or -errno; PEM is stored in sb->ca_pem. */
-typedef void osh_ca_done_fn(struct osh_sb *sb, int err);
-void osh_signer_ask_ca(struct osh_sb *sb, osh_ca_done_fn *done);
-void osh_signer_drop_ca(struct osh_sb *sb);
+typedef void osh_ca_done_fn(struct osh_sandbox *sb, int err);
+void osh_signer_ask_ca(struct osh_sandbox *sb, osh_ca_done_fn *done);
+void osh_signer_drop_ca(struct osh_sandbox *sb);
 
 /* sandboxes.c */
-struct osh_sb *osh_sb_find(struct osh_monitor *m, const char *name);
-struct osh_sb *osh_sb_by_id(struct osh_monitor *m, uint32_t id);
-typedef void osh_sb_done_fn(struct osh_sb *sb, int err, const char *message, void *arg);
+struct osh_sandbox *osh_sb_find(struct osh_monitor *m, const char *name);
+struct osh_sandbox *osh_sb_by_id(struct osh_monitor *m, uint32_t id);
+typedef void osh_sb_done_fn(struct osh_sandbox *sb, int err, const char *message, void *arg);
 /*
  * Bring a sandbox of the state up: CA, namespaces, kernel, policy. @done is called once; on failure
  * the phase is ERROR and nothing of it runs.
  */
-void osh_sb_start(struct osh_sb *sb, osh_sb_done_fn *done, void *arg);
+void osh_sb_start(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg);
 /* Kill its processes; phase STOPPED. */
-void osh_sb_stop(struct osh_sb *sb, osh_sb_done_fn *done, void *arg);
+void osh_sb_stop(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg);
 /* Stop, wipe, forget; @sb is gone when @done is called (with NULL). */
-void osh_sb_delete(struct osh_sb *sb, osh_sb_done_fn *done, void *arg);
+void osh_sb_delete(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg);
 int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row,
-	       struct osh_sb **ret_sb) OSH_MUST_CHECK;
+	       struct osh_sandbox **ret_sb) OSH_MUST_CHECK;
 /* At start: find what runs, adopt it; restart nothing. */
 int osh_sandboxes_adopt(struct osh_monitor *m) OSH_MUST_CHECK;
 /* At stop: forget it without touching what runs. */
 void osh_sandboxes_detach(struct osh_monitor *m);
-void osh_sb_set_phase(struct osh_sb *sb, enum osh_phase phase, const char *reason);
+void osh_sb_set_phase(struct osh_sandbox *sb, enum osh_phase phase, const char *reason);
 
 /* publish.c: revisions to kernel and proxies */
-typedef void osh_publish_fn(struct osh_sb *sb, uint64_t version, int err, const char *message,
+typedef void osh_publish_fn(struct osh_sandbox *sb, uint64_t version, int err, const char *message,
 			    void *arg);
 /*
  * Make revision @version (of the global scope if @global) of the state what @sb is judged by. @done
  * (may be NULL) is called when kernel and every proxy have acknowledged, or with the error; the
  * revision's status is written by then. Publishes of one sandbox run one after the other.
  */
-void osh_publish(struct osh_sb *sb, bool global, uint64_t version, osh_publish_fn *done, void *arg);
+void osh_publish(struct osh_sandbox *sb, bool global, uint64_t version, osh_publish_fn *done,
+		 void *arg);
 /* Deny everything, with a reason (D21). */
-void osh_publish_quarantine(struct osh_sb *sb, const char *why);
+void osh_publish_quarantine(struct osh_sandbox *sb, const char *why);
 /* A proxy answered POLICY_LOADED / POLICY_ACTIVE, or died (msg NULL). */
 void osh_publish_on_msg(struct osh_monitor *m, struct osh_role *role, uint32_t type,
 			const struct osh_msg_policy *msg);
 void osh_publish_role_gone(struct osh_monitor *m, struct osh_role *role);
-void osh_publish_cancel(struct osh_sb *sb);
+void osh_publish_cancel(struct osh_sandbox *sb);
 /* What the sandbox should be judged by now: the global policy if there is one, else its own. */
-int osh_publish_effective(struct osh_sb *sb, bool *ret_global,
+int osh_publish_effective(struct osh_sandbox *sb, bool *ret_global,
 			  uint64_t *ret_version) OSH_MUST_CHECK;
 
 /* identity.c */
@@ -199,24 +200,26 @@ const char *osh_idents_path(struct osh_monitor *m, uint32_t exe);
 void osh_idents_json(struct osh_monitor *m, uint32_t exe, struct osh_json *j);
 
 /* names.c: synthetic addresses */
-int osh_names_load(struct osh_sb *sb) OSH_MUST_CHECK; /* from the kernel's table */
-void osh_names_free(struct osh_sb *sb);
+int osh_names_load(struct osh_sandbox *sb) OSH_MUST_CHECK; /* from the kernel's table */
+void osh_names_free(struct osh_sandbox *sb);
 void osh_names_on_ask(struct osh_role *role, uint64_t cookie, const struct osh_msg_name *ask);
 /* Host of an id; NULL if there is none. */
-const char *osh_names_host(const struct osh_sb *sb, uint32_t host_id);
+const char *osh_names_host(const struct osh_sandbox *sb, uint32_t host_id);
 
 /* events.c */
 int osh_events_new(struct osh_monitor *m) OSH_MUST_CHECK;
 void osh_events_free(struct osh_monitor *m);
 void osh_events_drain_role(struct osh_role *role);
 /* Takes a record of our own; fills in the sandbox (NULL: none). */
-void osh_events_put(struct osh_monitor *m, struct osh_sb *sb, struct osh_rec *rec);
+void osh_events_put(struct osh_monitor *m, struct osh_sandbox *sb, struct osh_rec *rec);
 /* One operator line in the log of @sb (or the daemon's). */
-void osh_events_log(struct osh_monitor *m, struct osh_sb *sb, enum osh_rec_level level,
+void osh_events_log(struct osh_monitor *m, struct osh_sandbox *sb, enum osh_rec_level level,
 		    const char *fmt, ...) OSH_PRINTF(4, 5);
-void osh_events_policy(struct osh_sb *sb, enum osh_rec_activity activity, uint64_t version,
+void osh_events_policy(struct osh_sandbox *sb, enum osh_rec_activity activity, uint64_t version,
 		       const char *hash, const char *message);
 void osh_events_kernel(struct osh_monitor *m, const struct osh_kev *ev);
+/* Everything put so far is in the segment files when this returns. */
+void osh_events_flush(struct osh_monitor *m);
 const char *osh_events_dir(const struct osh_monitor *m);
 void osh_events_totals(const struct osh_monitor *m, uint64_t *ret_records, uint64_t *ret_lost);
 /* Live followers (`logs --tail`): called for every record after it was written. */
@@ -227,7 +230,7 @@ struct osh_follower {
 void osh_events_follow(struct osh_monitor *m, struct osh_follower *f);
 
 /* sessions.c: programs in sandboxes on behalf of control clients */
-void osh_sessions_end(struct osh_sb *sb);
+void osh_sessions_end(struct osh_sandbox *sb);
 
 /* api.c */
 int osh_api_start(struct osh_monitor *m) OSH_MUST_CHECK;

@@ -83,7 +83,7 @@ static int load_one(uint32_t sandbox, uint32_t host_id, const char *host, void *
 	return insert(arg, host_id, host);
 }
 
-int osh_names_load(struct osh_sb *sb)
+int osh_names_load(struct osh_sandbox *sb)
 {
 	int r;
 
@@ -98,7 +98,7 @@ int osh_names_load(struct osh_sb *sb)
 	return r;
 }
 
-void osh_names_free(struct osh_sb *sb)
+void osh_names_free(struct osh_sandbox *sb)
 {
 	if (!sb->names)
 		return;
@@ -109,7 +109,7 @@ void osh_names_free(struct osh_sb *sb)
 	sb->names = NULL;
 }
 
-const char *osh_names_host(const struct osh_sb *sb, uint32_t host_id)
+const char *osh_names_host(const struct osh_sandbox *sb, uint32_t host_id)
 {
 	const struct osh_names *names = sb->names;
 	const struct name *n;
@@ -120,7 +120,7 @@ const char *osh_names_host(const struct osh_sb *sb, uint32_t host_id)
 	return n ? n->host : NULL;
 }
 
-static int allocate(struct osh_sb *sb, const char *host, uint32_t *ret_id)
+static int allocate(struct osh_sandbox *sb, const char *host, uint32_t *ret_id)
 {
 	struct osh_names *names = sb->names;
 	uint32_t id = names->next_id;
@@ -142,7 +142,7 @@ static int allocate(struct osh_sb *sb, const char *host, uint32_t *ret_id)
 
 void osh_names_on_ask(struct osh_role *role, uint64_t cookie, const struct osh_msg_name *ask)
 {
-	struct osh_sb *sb = osh_sb_by_id(role->m, ask->sandbox);
+	struct osh_sandbox *sb = osh_sb_by_id(role->m, ask->sandbox);
 	struct osh_msg_name answer = *ask;
 
 	answer.host[sizeof(answer.host) - 1] = '\0';

@@ -14,12 +14,13 @@
 
 #include "base/log.h"
 #include "policy/decide.h"
-#include "policy/doc.h"
+#include "policy/hash.h"
+#include "policy/validate.h"
 #include "sys/fs.h"
 
 enum { ANSWER_MS = 5000 };
 
-static void start_next(struct osh_sb *sb);
+static void start_next(struct osh_sandbox *sb);
 
 static void policy_release(struct osh_sb_policy *policy)
 {
@@ -41,7 +42,7 @@ static void publish_free(struct osh_publish *p)
 /* Tell whoever asked, forget the publish, go on with the next one. */
 static void finish(struct osh_publish *p, int err, const char *message)
 {
-	struct osh_sb *sb = p->sb;
+	struct osh_sandbox *sb = p->sb;
 	osh_publish_fn *done = p->done;
 	void *arg = p->arg;
 	uint64_t version = p->version;
@@ -61,7 +62,7 @@ static const char *scope_of(const struct osh_publish *p)
 
 static void fail(struct osh_publish *p, int err, const char *message)
 {
-	struct osh_sb *sb = p->sb;
+	struct osh_sandbox *sb = p->sb;
 
 	/* a global revision fails as a whole where it was submitted, not per sandbox */
 	if (p->version && !p->global) {
@@ -196,7 +197,7 @@ static void switched(struct osh_publish *p)
 /* Every proxy has mapped the image: kernel, record, switch. */
 static void all_loaded(struct osh_publish *p)
 {
-	struct osh_sb *sb = p->sb;
+	struct osh_sandbox *sb = p->sb;
 	char text[256];
 	int r = osh_kmap_publish(sb, &p->policy);
 
@@ -229,7 +230,7 @@ static void all_loaded(struct osh_publish *p)
 
 static void begin(struct osh_publish *p)
 {
-	struct osh_sb *sb = p->sb;
+	struct osh_sandbox *sb = p->sb;
 	osh_auto_bufmem struct osh_buf message;
 
 	sb->publishing = p;
@@ -249,7 +250,7 @@ static void begin(struct osh_publish *p)
 		all_loaded(p);
 }
 
-static void start_next(struct osh_sb *sb)
+static void start_next(struct osh_sandbox *sb)
 {
 	if (sb->publishing || osh_list_is_empty(&sb->publish_queue))
 		return;
@@ -270,7 +271,7 @@ static void answered(struct osh_publish *p, unsigned int index)
 void osh_publish_on_msg(struct osh_monitor *m, struct osh_role *role, uint32_t type,
 			const struct osh_msg_policy *msg)
 {
-	struct osh_sb *sb = osh_sb_by_id(m, msg->sandbox);
+	struct osh_sandbox *sb = osh_sb_by_id(m, msg->sandbox);
 	struct osh_publish *p = sb ? sb->publishing : NULL;
 
 	/* answers to what send_sandbox() told a fresh proxy, or to a publish that is over */
@@ -291,7 +292,7 @@ void osh_publish_role_gone(struct osh_monitor *m, struct osh_role *role)
 	struct osh_list *it, *tmp;
 
 	osh_list_for_each_safe (it, tmp, &m->sandboxes) {
-		struct osh_publish *p = osh_list_entry(it, struct osh_sb, node)->publishing;
+		struct osh_publish *p = osh_list_entry(it, struct osh_sandbox, node)->publishing;
 
 		if (!p)
 			continue;
@@ -301,7 +302,7 @@ void osh_publish_role_gone(struct osh_monitor *m, struct osh_role *role)
 	}
 }
 
-static struct osh_publish *enqueue(struct osh_sb *sb, bool global, uint64_t version,
+static struct osh_publish *enqueue(struct osh_sandbox *sb, bool global, uint64_t version,
 				   osh_publish_fn *done, void *arg)
 {
 	struct osh_publish *p = calloc(1, sizeof(*p));
@@ -318,7 +319,8 @@ static struct osh_publish *enqueue(struct osh_sb *sb, bool global, uint64_t vers
 	return p;
 }
 
-void osh_publish(struct osh_sb *sb, bool global, uint64_t version, osh_publish_fn *done, void *arg)
+void osh_publish(struct osh_sandbox *sb, bool global, uint64_t version, osh_publish_fn *done,
+		 void *arg)
 {
 	if (!enqueue(sb, global, version, done, arg)) {
 		if (done)
@@ -328,7 +330,7 @@ void osh_publish(struct osh_sb *sb, bool global, uint64_t version, osh_publish_f
 	start_next(sb);
 }
 
-void osh_publish_quarantine(struct osh_sb *sb, const char *why)
+void osh_publish_quarantine(struct osh_sandbox *sb, const char *why)
 {
 	osh_auto_bufmem struct osh_buf block;
 	struct osh_publish *p = enqueue(sb, false, 0, NULL, NULL);
@@ -353,7 +355,7 @@ void osh_publish_quarantine(struct osh_sb *sb, const char *why)
 	start_next(sb);
 }
 
-void osh_publish_cancel(struct osh_sb *sb)
+void osh_publish_cancel(struct osh_sandbox *sb)
 {
 	while (!osh_list_is_empty(&sb->publish_queue)) {
 		struct osh_publish *p = osh_list_entry(sb->publish_queue.next, struct osh_publish,
@@ -371,7 +373,7 @@ void osh_publish_cancel(struct osh_sb *sb)
 	sb->doc = osh_policy_free(sb->doc);
 }
 
-int osh_publish_effective(struct osh_sb *sb, bool *ret_global, uint64_t *ret_version)
+int osh_publish_effective(struct osh_sandbox *sb, bool *ret_global, uint64_t *ret_version)
 {
 	osh_auto_state_rev struct osh_state_rev global = { 0 }, latest = { 0 }, active = { 0 };
 	int r = osh_state_rev_active(sb->m->state, OSH_STATE_GLOBAL_SCOPE, &global);

@@ -15,8 +15,8 @@ enum osh_publish_step {
 };
 
 struct osh_publish {
-	struct osh_list node; /* osh_sb.publish_queue */
-	struct osh_sb *sb;
+	struct osh_list node; /* osh_sandbox.publish_queue */
+	struct osh_sandbox *sb;
 	enum osh_publish_step step;
 	bool global;
 	uint64_t version;
@@ -30,6 +30,6 @@ struct osh_publish {
 };
 
 /* Kernel rows for an image: kmap.c */
-int osh_kmap_publish(struct osh_sb *sb, const struct osh_sb_policy *policy) OSH_MUST_CHECK;
+int osh_kmap_publish(struct osh_sandbox *sb, const struct osh_sb_policy *policy) OSH_MUST_CHECK;
 
 #endif

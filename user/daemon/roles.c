@@ -142,7 +142,7 @@ void osh_proxies_send(struct osh_monitor *m, uint32_t type, const void *body, si
 
 /* ---- telling about sandboxes ---- */
 
-static void send_sandbox(struct osh_role *role, const struct osh_sb *sb)
+static void send_sandbox(struct osh_role *role, const struct osh_sandbox *sb)
 {
 	struct osh_msg_sandbox msg = { .id = sb->id };
 	const int fds[OSH_SBFD_COUNT] = {
@@ -166,7 +166,7 @@ static void send_sandbox(struct osh_role *role, const struct osh_sb *sb)
 	osh_role_send(role, OSH_MSG_POLICY_SWITCH, 0, &policy, sizeof(policy), NULL, 0);
 }
 
-void osh_role_add_sandbox(struct osh_monitor *m, struct osh_role *only, struct osh_sb *sb)
+void osh_role_add_sandbox(struct osh_monitor *m, struct osh_role *only, struct osh_sandbox *sb)
 {
 	if (only) {
 		send_sandbox(only, sb);
@@ -184,7 +184,7 @@ static void proxy_ready(struct osh_role *role)
 
 	role->state = OSH_ROLE_READY;
 	osh_list_for_each (it, &m->sandboxes) {
-		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
 
 		if (sb->lst.tcp4 >= 0)
 			send_sandbox(role, sb);
@@ -212,7 +212,7 @@ struct ca_wait {
 
 static struct osh_list ca_waits = { &ca_waits, &ca_waits };
 
-static void send_ca_make(struct osh_sb *sb)
+static void send_ca_make(struct osh_sandbox *sb)
 {
 	struct osh_msg_ca msg = { .sandbox = sb->id };
 
@@ -220,7 +220,7 @@ static void send_ca_make(struct osh_sb *sb)
 	osh_role_send(&sb->m->signer, OSH_MSG_CA_MAKE, 0, &msg, sizeof(msg), NULL, 0);
 }
 
-void osh_signer_ask_ca(struct osh_sb *sb, osh_ca_done_fn *done)
+void osh_signer_ask_ca(struct osh_sandbox *sb, osh_ca_done_fn *done)
 {
 	struct ca_wait *w = calloc(1, sizeof(*w));
 
@@ -234,7 +234,7 @@ void osh_signer_ask_ca(struct osh_sb *sb, osh_ca_done_fn *done)
 	send_ca_make(sb); /* a restarted signer is asked again in signer_ready() */
 }
 
-void osh_signer_drop_ca(struct osh_sb *sb)
+void osh_signer_drop_ca(struct osh_sandbox *sb)
 {
 	struct osh_msg_ca msg = { .sandbox = sb->id };
 
@@ -244,7 +244,7 @@ void osh_signer_drop_ca(struct osh_sb *sb)
 
 static int on_ca(struct osh_monitor *m, const struct osh_msg_ca *msg)
 {
-	struct osh_sb *sb = osh_sb_by_id(m, msg->sandbox);
+	struct osh_sandbox *sb = osh_sb_by_id(m, msg->sandbox);
 	struct osh_list *it, *tmp;
 	int r = msg->status > 0 ? -EIO : msg->status;
 
@@ -276,7 +276,7 @@ static void signer_ready(struct osh_role *role)
 
 	role->state = OSH_ROLE_READY;
 	osh_list_for_each (it, &role->m->sandboxes) {
-		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
 
 		if (sb->phase != OSH_PHASE_STOPPED && sb->phase != OSH_PHASE_DELETING)
 			send_ca_make(sb);

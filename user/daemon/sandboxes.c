@@ -20,18 +20,18 @@ enum { KILL_WAIT_MS = 5000 };
 
 /* A start, stop or delete under way; one per sandbox. */
 struct osh_sb_op {
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	osh_sb_done_fn *done;
 	void *arg;
 	bool remove;
 };
 
-struct osh_sb *osh_sb_find(struct osh_monitor *m, const char *name)
+struct osh_sandbox *osh_sb_find(struct osh_monitor *m, const char *name)
 {
 	struct osh_list *it;
 
 	osh_list_for_each (it, &m->sandboxes) {
-		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
 
 		if (strcmp(sb->name, name) == 0)
 			return sb;
@@ -39,12 +39,12 @@ struct osh_sb *osh_sb_find(struct osh_monitor *m, const char *name)
 	return NULL;
 }
 
-struct osh_sb *osh_sb_by_id(struct osh_monitor *m, uint32_t id)
+struct osh_sandbox *osh_sb_by_id(struct osh_monitor *m, uint32_t id)
 {
 	struct osh_list *it;
 
 	osh_list_for_each (it, &m->sandboxes) {
-		struct osh_sb *sb = osh_list_entry(it, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
 
 		if (sb->id == id)
 			return sb;
@@ -52,7 +52,7 @@ struct osh_sb *osh_sb_by_id(struct osh_monitor *m, uint32_t id)
 	return NULL;
 }
 
-void osh_sb_set_phase(struct osh_sb *sb, enum osh_phase phase, const char *reason)
+void osh_sb_set_phase(struct osh_sandbox *sb, enum osh_phase phase, const char *reason)
 {
 	int r;
 
@@ -62,9 +62,10 @@ void osh_sb_set_phase(struct osh_sb *sb, enum osh_phase phase, const char *reaso
 		osh_log_warn_errno(r, "cannot record the phase of sandbox %s", OSH_Q(sb->name));
 }
 
-int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row, struct osh_sb **ret_sb)
+int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row,
+	       struct osh_sandbox **ret_sb)
 {
-	struct osh_sb *sb = calloc(1, sizeof(*sb));
+	struct osh_sandbox *sb = calloc(1, sizeof(*sb));
 
 	if (!sb)
 		return -ENOMEM;
@@ -90,7 +91,7 @@ int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row, struc
 
 /* ---- places ---- */
 
-static int open_dirs(struct osh_sb *sb, bool listen)
+static int open_dirs(struct osh_sandbox *sb, bool listen)
 {
 	const struct osh_config *cfg = &sb->m->cfg;
 	char path[4096];
@@ -118,7 +119,7 @@ static int open_dirs(struct osh_sb *sb, bool listen)
 /* ---- taking down ---- */
 
 /* Everything of a running sandbox but its row and files. */
-static void tear_down(struct osh_sb *sb)
+static void tear_down(struct osh_sandbox *sb)
 {
 	struct osh_monitor *m = sb->m;
 	struct osh_msg_sandbox msg = { .id = sb->id };
@@ -167,7 +168,7 @@ static void op_end(struct osh_sb_op *op, int err, const char *message)
 
 static void start_failed(struct osh_sb_op *op, int err, const char *message)
 {
-	struct osh_sb *sb = op->sb;
+	struct osh_sandbox *sb = op->sb;
 
 	tear_down(sb);
 	osh_sb_set_phase(sb, OSH_PHASE_ERROR, message);
@@ -177,7 +178,7 @@ static void start_failed(struct osh_sb_op *op, int err, const char *message)
 
 static void on_proc_exit(struct osh_src *src, uint32_t events)
 {
-	struct osh_sb *sb = osh_container_of(src, struct osh_sb, proc_src);
+	struct osh_sandbox *sb = osh_container_of(src, struct osh_sandbox, proc_src);
 
 	(void)events;
 	osh_log_notice("sandbox %s: init has ended", OSH_Q(sb->name));
@@ -188,7 +189,7 @@ static void on_proc_exit(struct osh_src *src, uint32_t events)
 
 /* ---- bringing up ---- */
 
-static struct osh_kern_sandbox kern_sandbox(const struct osh_sb *sb, uint64_t cgroup_id)
+static struct osh_kern_sandbox kern_sandbox(const struct osh_sandbox *sb, uint64_t cgroup_id)
 {
 	struct osh_kern_sandbox ks = {
 		.id = sb->id,
@@ -210,7 +211,7 @@ static struct osh_kern_sandbox kern_sandbox(const struct osh_sb *sb, uint64_t cg
 }
 
 /* Listeners exist and init waits or runs: tell kernel and proxies, then publish the policy. */
-static int register_sandbox(struct osh_sb *sb)
+static int register_sandbox(struct osh_sandbox *sb)
 {
 	struct osh_kern_sandbox ks;
 	uint64_t cgroup_id;
@@ -233,7 +234,8 @@ static int register_sandbox(struct osh_sb *sb)
 	return 0;
 }
 
-static void published(struct osh_sb *sb, uint64_t version, int err, const char *message, void *arg)
+static void published(struct osh_sandbox *sb, uint64_t version, int err, const char *message,
+		      void *arg)
 {
 	struct osh_sb_op *op = arg;
 	int r;
@@ -261,8 +263,8 @@ static void path_list(const struct osh_strs *list, const char **out, struct osh_
 	ret->count = list->n;
 }
 
-static int load_doc(struct osh_sb *sb, bool global, uint64_t version, struct osh_policy **ret_doc,
-		    struct osh_diag *diag)
+static int load_doc(struct osh_sandbox *sb, bool global, uint64_t version,
+		    struct osh_policy **ret_doc, struct osh_diag *diag)
 {
 	osh_auto_state_rev struct osh_state_rev rev = { 0 };
 	int r = osh_state_rev_get(sb->m->state, global ? OSH_STATE_GLOBAL_SCOPE : sb->name, version,
@@ -273,7 +275,7 @@ static int load_doc(struct osh_sb *sb, bool global, uint64_t version, struct osh
 	return osh_policy_load((struct osh_str){ rev.text, rev.text_len }, NULL, ret_doc, diag);
 }
 
-static void report_notes(struct osh_sb *sb)
+static void report_notes(struct osh_sandbox *sb)
 {
 	static const enum osh_rec_level levels[] = { OSH_REC_INFO, OSH_REC_WARN, OSH_REC_WARN };
 
@@ -282,7 +284,7 @@ static void report_notes(struct osh_sb *sb)
 			       sb->proc.notes[i].text);
 }
 
-static int spawn(struct osh_sb *sb, const struct osh_policy *doc, struct osh_diag *diag)
+static int spawn(struct osh_sandbox *sb, const struct osh_policy *doc, struct osh_diag *diag)
 {
 	static const char *read_only[OSH_SANDBOX_PATHS_MAX], *read_write[OSH_SANDBOX_PATHS_MAX];
 	const char *hide[] = { sb->m->cfg.state_dir.p, sb->m->cfg.runtime_dir.p,
@@ -319,7 +321,7 @@ static int spawn(struct osh_sb *sb, const struct osh_policy *doc, struct osh_dia
 }
 
 /* The signer has answered: everything else is synchronous up to the publish. */
-static int set_up(struct osh_sb *sb, bool global, uint64_t version, struct osh_diag *diag)
+static int set_up(struct osh_sandbox *sb, bool global, uint64_t version, struct osh_diag *diag)
 {
 	osh_auto_policy struct osh_policy *doc = NULL;
 	int r = load_doc(sb, global, version, &doc, diag);
@@ -365,7 +367,7 @@ static void fail_with_diag(struct osh_sb_op *op, int r, const struct osh_diag *d
 	start_failed(op, r, text.data ? text.data : what);
 }
 
-static void ca_ready(struct osh_sb *sb, int err)
+static void ca_ready(struct osh_sandbox *sb, int err)
 {
 	struct osh_sb_op *op = sb->op;
 	osh_auto_diag struct osh_diag diag;
@@ -388,7 +390,7 @@ static void ca_ready(struct osh_sb *sb, int err)
 	osh_publish(sb, global, version, published, op);
 }
 
-static struct osh_sb_op *op_begin(struct osh_sb *sb, osh_sb_done_fn *done, void *arg)
+static struct osh_sb_op *op_begin(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg)
 {
 	struct osh_sb_op *op;
 
@@ -408,7 +410,7 @@ static struct osh_sb_op *op_begin(struct osh_sb *sb, osh_sb_done_fn *done, void 
 	return op;
 }
 
-void osh_sb_start(struct osh_sb *sb, osh_sb_done_fn *done, void *arg)
+void osh_sb_start(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg)
 {
 	if (!op_begin(sb, done, arg))
 		return;
@@ -419,7 +421,7 @@ void osh_sb_start(struct osh_sb *sb, osh_sb_done_fn *done, void *arg)
 	osh_signer_ask_ca(sb, ca_ready);
 }
 
-void osh_sb_stop(struct osh_sb *sb, osh_sb_done_fn *done, void *arg)
+void osh_sb_stop(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg)
 {
 	struct osh_sb_op *op = op_begin(sb, done, arg);
 
@@ -433,7 +435,7 @@ void osh_sb_stop(struct osh_sb *sb, osh_sb_done_fn *done, void *arg)
 }
 
 /* What is left of a sandbox once nothing runs: files, key, row. */
-static int remove_traces(struct osh_sb *sb)
+static int remove_traces(struct osh_sandbox *sb)
 {
 	char path[4096];
 	int r;
@@ -450,7 +452,7 @@ static int remove_traces(struct osh_sb *sb)
 	return osh_state_sandbox_del(sb->m->state, sb->name);
 }
 
-static void sb_free(struct osh_sb *sb)
+static void sb_free(struct osh_sandbox *sb)
 {
 	osh_list_del(&sb->node);
 	osh_close_ptr(&sb->state_fd);
@@ -461,7 +463,7 @@ static void sb_free(struct osh_sb *sb)
 	free(sb);
 }
 
-void osh_sb_delete(struct osh_sb *sb, osh_sb_done_fn *done, void *arg)
+void osh_sb_delete(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg)
 {
 	struct osh_monitor *m = sb->m;
 	char text[256] = "";
@@ -497,7 +499,8 @@ void osh_sb_delete(struct osh_sb *sb, osh_sb_done_fn *done, void *arg)
 
 /* ---- after a restart of the daemon ---- */
 
-static void adopted(struct osh_sb *sb, uint64_t version, int err, const char *message, void *arg)
+static void adopted(struct osh_sandbox *sb, uint64_t version, int err, const char *message,
+		    void *arg)
 {
 	(void)version;
 	(void)arg;
@@ -509,7 +512,7 @@ static void adopted(struct osh_sb *sb, uint64_t version, int err, const char *me
 		       (unsigned long long)sb->active.generation);
 }
 
-static void adopt_ca_ready(struct osh_sb *sb, int err)
+static void adopt_ca_ready(struct osh_sandbox *sb, int err)
 {
 	bool global = false;
 	uint64_t version = 0;
@@ -527,7 +530,7 @@ static void adopt_ca_ready(struct osh_sb *sb, int err)
 					   : "its stored policy could not be found");
 }
 
-static int adopt(struct osh_sb *sb)
+static int adopt(struct osh_sandbox *sb)
 {
 	uint64_t cookie;
 	int r = osh_cgroup_sandbox_open(&sb->m->cg, sb->name, &sb->cgroup_fd);
@@ -561,7 +564,7 @@ struct row_iter {
 
 static int on_row(struct osh_state_iter *it, const struct osh_state_sandbox *row)
 {
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 
 	return osh_sb_new(osh_container_of(it, struct row_iter, it)->m, row, &sb);
 }
@@ -575,7 +578,7 @@ int osh_sandboxes_adopt(struct osh_monitor *m)
 	if (r < 0)
 		return r;
 	osh_list_for_each_safe (node, tmp, &m->sandboxes) {
-		struct osh_sb *sb = osh_list_entry(node, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(node, struct osh_sandbox, node);
 
 		if (sb->phase == OSH_PHASE_DELETING) {
 			osh_sb_delete(sb, NULL, NULL); /* finish what a crash interrupted */
@@ -601,7 +604,8 @@ int osh_sandboxes_adopt(struct osh_monitor *m)
 void osh_sandboxes_detach(struct osh_monitor *m)
 {
 	while (!osh_list_is_empty(&m->sandboxes)) {
-		struct osh_sb *sb = osh_list_entry(m->sandboxes.next, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(m->sandboxes.next, struct osh_sandbox,
+							node);
 
 		osh_src_del(&sb->proc_src);
 		osh_sessions_end(sb);

@@ -22,8 +22,8 @@ enum {
 };
 
 struct osh_session {
-	struct osh_list node; /* osh_sb.sessions */
-	struct osh_sb *sb;
+	struct osh_list node; /* osh_sandbox.sessions */
+	struct osh_sandbox *sb;
 	uint64_t id;
 	uid_t uid; /* who began it */
 	int fd; /* connection to init */
@@ -52,7 +52,7 @@ static void session_free_src(struct osh_src *src)
 /* Out of every list now; memory at the end of the turn. */
 static void session_end(struct osh_session *s)
 {
-	struct osh_sb *sb = s->sb;
+	struct osh_sandbox *sb = s->sb;
 
 	osh_timer_stop(&s->deadline);
 	osh_list_del(&s->node);
@@ -218,7 +218,7 @@ static void on_session_timeout(struct osh_timer *timer)
 		session_end(s);
 }
 
-void osh_sessions_end(struct osh_sb *sb)
+void osh_sessions_end(struct osh_sandbox *sb)
 {
 	while (!osh_list_is_empty(&sb->sessions)) {
 		struct osh_session *s = osh_list_entry(sb->sessions.next, struct osh_session, node);
@@ -274,7 +274,7 @@ static const char **strv(const struct osh_jval *array, size_t *ret_n)
 }
 
 struct exec_params {
-	struct osh_sb *sb;
+	struct osh_sandbox *sb;
 	const struct osh_jval *argv, *env;
 	const char *workdir, *term;
 	bool tty, detach;
@@ -435,7 +435,7 @@ void osh_api_session_signal(struct osh_ctl_call *call, const struct osh_jval *pa
 		return;
 	}
 	osh_list_for_each (i, &m->sandboxes) {
-		struct osh_sb *sb = osh_list_entry(i, struct osh_sb, node);
+		struct osh_sandbox *sb = osh_list_entry(i, struct osh_sandbox, node);
 
 		osh_list_for_each (k, &sb->sessions) {
 			struct osh_session *s = osh_list_entry(k, struct osh_session, node);
