@@ -273,7 +273,7 @@ static void flush(void *arg)
 {
 	struct osh_events *ev = arg;
 
-	(void)osh_log_flush(ev->log,
+	(void)!osh_log_flush(ev->log,
 			    osh_realtime_ns()); /* counted as lost, said by write_record() */
 }
 

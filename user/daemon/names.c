@@ -133,7 +133,7 @@ static int allocate(struct osh_sandbox *sb, const char *host, uint32_t *ret_id)
 		return r;
 	r = insert(names, id, host);
 	if (r < 0) {
-		(void)osh_kern_name_del(sb->m->kern, sb->id, id); /* -ENOMEM is the news */
+		(void)!osh_kern_name_del(sb->m->kern, sb->id, id); /* -ENOMEM is the news */
 		return r;
 	}
 	*ret_id = id;

@@ -118,10 +118,8 @@ static int build(struct osh_publish *p, struct osh_buf *message)
 		return r;
 	}
 	r = osh_policy_load((struct osh_str){ rev.text, rev.text_len }, "policy", &p->doc, &diag);
-	if (r == 0) {
-		osh_policy_unsupported(p->doc, &diag);
-		r = diag.errors ? -EOPNOTSUPP : 0;
-	}
+	if (r == 0)
+		r = osh_policy_unsupported(p->doc, &diag);
 	if (r < 0) {
 		(void)!osh_diag_join(&diag, OSH_DIAG_ERROR, message);
 		return r;
