@@ -9,60 +9,12 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "openshell/role.h"
+#include "proxy/proxy.h"
 #include "sandbox/seccomp_role.h"
+#include "tls/signer.h"
 
 enum { LAST_CAP = 63, PROXY_FILES = 262144 };
-
-/* What both roles do: memory, event loop, messages, signals, clocks, descriptors. */
-#define CALLS_COMMON                                                                              \
-	"brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "futex", "rt_sigaction",        \
-		"rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group", "read",    \
-		"write", "readv", "writev", "close", "fstat", "newfstatat", "lseek", "fcntl",     \
-		"dup", "dup3", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "poll", \
-		"ppoll", "sendmsg", "recvmsg", "sendto", "recvfrom", "clock_gettime",             \
-		"gettimeofday", "time", "clock_nanosleep", "nanosleep", "getrandom", "getpid",    \
-		"gettid", "getuid", "geteuid", "getgid", "getegid", "prlimit64", "getrlimit",     \
-		"restart_syscall", "eventfd2", "ftruncate", "memfd_create", "sched_yield",        \
-		"tgkill", "rseq", "set_robust_list", "sched_getaffinity", "uname"
-
-static const char *const proxy_calls[] = {
-	CALLS_COMMON,
-	"socket",
-	"connect",
-	"accept4",
-	"accept",
-	"bind",
-	"listen",
-	"shutdown",
-	"getsockopt",
-	"setsockopt",
-	"getsockname",
-	"getpeername",
-	"splice",
-	"tee",
-	"pipe2",
-	"ioctl",
-	"socketpair",
-	"sendmmsg",
-	"recvmmsg",
-	"timerfd_create",
-	"timerfd_settime",
-	"openat",
-	"open",
-	"access",
-	"faccessat",
-	"readlink",
-	"stat",
-	"getdents64",
-	NULL,
-};
-
-/* Key files live in one folder the signer was given a descriptor of. */
-static const char *const signer_calls[] = {
-	CALLS_COMMON, "openat",	    "unlinkat",	  "renameat", "renameat2", "fsync",
-	"fdatasync",  "fchmod",	    "open",	  "access",   "faccessat", "stat",
-	"readlink",   "getdents64", "getsockopt", NULL,
-};
 
 static int drop_user(uid_t uid, gid_t gid)
 {
@@ -102,7 +54,7 @@ static int no_files(bool may_use_dirfd)
 				LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE |
 				LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
 				LANDLOCK_ACCESS_FS_REMOVE_FILE,
-			.parent_fd = 4,
+			.parent_fd = OSH_ROLE_MONITOR_FD + 1,
 		};
 
 		if (abi >= 3)
@@ -134,6 +86,6 @@ int osh_confine_role(enum osh_role_kind kind, uid_t uid, gid_t gid)
 	r = no_files(kind == OSH_ROLE_SIGNER);
 	if (r < 0)
 		return r;
-	return osh_seccomp_role_enter(kind == OSH_ROLE_PROXY ? proxy_calls : signer_calls,
-				      secure_getenv("OPENSHELL_SECCOMP_LOG") != NULL);
+	return osh_seccomp_role_enter(
+		kind == OSH_ROLE_PROXY ? osh_proxy_syscalls : osh_signer_syscalls, false);
 }

@@ -274,7 +274,7 @@ static void flush(void *arg)
 	struct osh_events *ev = arg;
 
 	(void)!osh_log_flush(ev->log,
-			    osh_realtime_ns()); /* counted as lost, said by write_record() */
+			     osh_realtime_ns()); /* counted as lost, said by write_record() */
 }
 
 void osh_events_flush(struct osh_monitor *m)

@@ -10,9 +10,11 @@
 #include "base/log.h"
 #include "daemon/confine.h"
 #include "daemon/monitor.h"
+#include "openshell/role.h"
 #include "openshell/version.h"
-#include "proxy/worker.h"
+#include "proxy/proxy.h"
 #include "sandbox/init.h"
+#include "sys/flow.h"
 #include "tls/signer.h"
 
 enum opt {
@@ -130,30 +132,40 @@ static int parse_args(int argc, char **argv, struct args *a)
 	return r;
 }
 
+/* The roles call back without arguments, when they have what they need from outside. */
+static const struct args *role_args;
+
+static int confine_proxy(void)
+{
+	return osh_confine_role(OSH_ROLE_PROXY, (uid_t)role_args->uid, (gid_t)role_args->gid);
+}
+
+static int confine_signer(void)
+{
+	return osh_confine_role(OSH_ROLE_SIGNER, (uid_t)role_args->uid, (gid_t)role_args->gid);
+}
+
 static int role_main(const struct args *a)
 {
-	enum osh_role_kind kind;
-	int r;
+	static const struct osh_px_hooks hooks = {
+		.flow_fetch = osh_flow_fetch,
+		.flow_fetch_dns = osh_flow_fetch_dns,
+		.confine = confine_proxy,
+	};
 
-	if (strcmp(a->role, "proxy") == 0)
-		kind = OSH_ROLE_PROXY;
-	else if (strcmp(a->role, "signer") == 0)
-		kind = OSH_ROLE_SIGNER;
-	else
-		return EXIT_FAILURE;
+	role_args = a;
 	osh_log_init(a->role, a->level);
 	if (!a->uid || !a->gid) {
 		osh_log_error("role %s needs a user of its own", OSH_Q(a->role));
 		return EXIT_FAILURE;
 	}
-	r = osh_confine_role(kind, (uid_t)a->uid, (gid_t)a->gid);
-	if (r < 0) {
-		osh_log_err(r, "cannot confine role %s; not starting it", OSH_Q(a->role));
-		return EXIT_FAILURE;
-	}
-	if (kind == OSH_ROLE_SIGNER)
-		return osh_signer_main(OSH_ROLE_MONITOR_FD, OSH_ROLE_MONITOR_FD + 1);
-	return osh_proxy_main(OSH_ROLE_MONITOR_FD);
+	if (strcmp(a->role, "signer") == 0)
+		return osh_signer_main(OSH_ROLE_MONITOR_FD, OSH_ROLE_MONITOR_FD + 1,
+				       confine_signer);
+	if (strcmp(a->role, "proxy") == 0)
+		return osh_proxy_main(OSH_ROLE_MONITOR_FD, &hooks);
+	osh_log_error("no such role: %s", OSH_Q(a->role));
+	return EXIT_FAILURE;
 }
 
 static int load_config(const struct args *a, struct osh_config *ret_cfg)
