@@ -14,7 +14,7 @@
 #include "sandbox/seccomp_role.h"
 #include "tls/signer.h"
 
-enum { LAST_CAP = 63, PROXY_FILES = 262144 };
+enum { LAST_CAP = 63, PROXY_FILES_MAX = 262144 };
 
 static int drop_user(uid_t uid, gid_t gid)
 {
@@ -67,13 +67,31 @@ static int no_files(bool may_use_dirfd)
 	return 0;
 }
 
+/*
+ * As many descriptors as we may have, up to what a worker can use. Raising the hard limit needs
+ * CAP_SYS_RESOURCE, which a container's root may lack: then it stays, and the proxy's own ceilings
+ * shed connections before it is reached.
+ */
+static int raise_files(void)
+{
+	struct rlimit files, more;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return -errno;
+	more.rlim_cur = more.rlim_max = OSH_MAX(files.rlim_max, (rlim_t)PROXY_FILES_MAX);
+	if (setrlimit(RLIMIT_NOFILE, &more) == 0)
+		return 0;
+	files.rlim_cur = files.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0;
+}
+
 int osh_confine_role(enum osh_role_kind kind, uid_t uid, gid_t gid)
 {
-	struct rlimit files = { PROXY_FILES, PROXY_FILES }, none = { 0, 0 };
-	int r;
+	struct rlimit none = { 0, 0 };
+	int r = kind == OSH_ROLE_PROXY ? raise_files() : 0;
 
-	if (kind == OSH_ROLE_PROXY && setrlimit(RLIMIT_NOFILE, &files) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		return -errno;
 	r = drop_user(uid, gid);

@@ -466,6 +466,7 @@ static void child_exec(const struct osh_role *role, int sock, pid_t monitor)
 	struct osh_monitor *m = role->m;
 	bool signer = role == &m->signer;
 	sigset_t none;
+	int dir;
 
 	(void)snprintf(role_arg, sizeof(role_arg), "--role=%s", role->name);
 	(void)snprintf(uid_arg, sizeof(uid_arg), "--uid=%u", signer ? m->signer_uid : m->proxy_uid);
@@ -476,9 +477,12 @@ static void child_exec(const struct osh_role *role, int sock, pid_t monitor)
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a role without its monitor must not serve */
 	if (getppid() != monitor)
 		_exit(125);
-	if (dup2(sock, OSH_ROLE_MONITOR_FD) < 0)
+	/* out of the way first: either may have the number the other is to get */
+	sock = fcntl(sock, F_DUPFD, 16);
+	dir = signer ? fcntl(m->signer_dir_fd, F_DUPFD, 16) : -1;
+	if (sock < 0 || dup2(sock, OSH_ROLE_MONITOR_FD) < 0)
 		_exit(126);
-	if (signer && dup2(m->signer_dir_fd, OSH_ROLE_MONITOR_FD + 1) < 0)
+	if (signer && (dir < 0 || dup2(dir, OSH_ROLE_MONITOR_FD + 1) < 0))
 		_exit(126);
 	if (syscall(SYS_close_range, signer ? OSH_ROLE_MONITOR_FD + 2u : OSH_ROLE_MONITOR_FD + 1u,
 		    ~0u, 0) < 0)

@@ -13,10 +13,14 @@ static const char default_yaml[] = "version: 1\n"
 				   "  - /etc\n"
 				   "  - /var/log\n"
 				   "  read_write:\n"
+				   "  - /sandbox\n"
 				   "  - /tmp\n"
 				   "  - /dev/null\n"
 				   "landlock:\n"
-				   "  compatibility: best_effort\n";
+				   "  compatibility: best_effort\n"
+				   "process:\n"
+				   "  run_as_user: sandbox\n"
+				   "  run_as_group: sandbox\n";
 
 const char *osh_policy_default_yaml(void)
 {
