@@ -14,7 +14,6 @@
 #include "openshell/version.h"
 #include "proxy/proxy.h"
 #include "sandbox/init.h"
-#include "sys/flow.h"
 #include "tls/signer.h"
 
 enum opt {
@@ -132,40 +131,24 @@ static int parse_args(int argc, char **argv, struct args *a)
 	return r;
 }
 
-/* The roles call back without arguments, when they have what they need from outside. */
-static const struct args *role_args;
-
-static int confine_proxy(void)
-{
-	return osh_confine_role(OSH_ROLE_PROXY, (uid_t)role_args->uid, (gid_t)role_args->gid);
-}
-
-static int confine_signer(void)
-{
-	return osh_confine_role(OSH_ROLE_SIGNER, (uid_t)role_args->uid, (gid_t)role_args->gid);
-}
-
 static int role_main(const struct args *a)
 {
-	static const struct osh_px_hooks hooks = {
-		.flow_fetch = osh_flow_fetch,
-		.flow_fetch_dns = osh_flow_fetch_dns,
-		.confine = confine_proxy,
-	};
+	bool signer = strcmp(a->role, "signer") == 0;
+	int r;
 
-	role_args = a;
 	osh_log_init(a->role, a->level);
-	if (!a->uid || !a->gid) {
-		osh_log_error("role %s needs a user of its own", OSH_Q(a->role));
+	if ((!signer && strcmp(a->role, "proxy") != 0) || !a->uid || !a->gid) {
+		osh_log_error("role %s is not one, or has no user of its own", OSH_Q(a->role));
 		return EXIT_FAILURE;
 	}
-	if (strcmp(a->role, "signer") == 0)
-		return osh_signer_main(OSH_ROLE_MONITOR_FD, OSH_ROLE_MONITOR_FD + 1,
-				       confine_signer);
-	if (strcmp(a->role, "proxy") == 0)
-		return osh_proxy_main(OSH_ROLE_MONITOR_FD, &hooks);
-	osh_log_error("no such role: %s", OSH_Q(a->role));
-	return EXIT_FAILURE;
+	r = osh_confine_role(signer ? OSH_ROLE_SIGNER : OSH_ROLE_PROXY, (uid_t)a->uid,
+			     (gid_t)a->gid);
+	if (r < 0) {
+		osh_log_err(r, "cannot confine the %s; not starting it", a->role);
+		return EXIT_FAILURE;
+	}
+	return signer ? osh_signer_main(OSH_ROLE_MONITOR_FD, OSH_ROLE_MONITOR_FD + 1)
+		      : osh_proxy_main(OSH_ROLE_MONITOR_FD);
 }
 
 static int load_config(const struct args *a, struct osh_config *ret_cfg)

@@ -57,7 +57,7 @@ const char *const osh_signer_syscalls[] = {
 	"lseek",	"fcntl",	  "brk",	   "madvise",
 	"mmap",		"mprotect",	  "mremap",	   "munmap",
 	"mlock",	"mlock2",	  "clock_gettime", "gettimeofday",
-	"epoll_ctl",	"epoll_pwait",	  "epoll_wait",	   "futex",
+	"epoll_create1", "epoll_ctl",	"epoll_pwait",	  "epoll_wait",	   "futex",
 	"getpid",	"getrandom",	  "gettid",	   "restart_syscall",
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn",  "sigaltstack",
 	"tgkill",	"exit",		  "exit_group",	   NULL,
