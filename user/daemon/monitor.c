@@ -227,6 +227,10 @@ static int open_fence(struct osh_monitor *m)
 	if (r < 0)
 		return osh_log_err(r, "cannot make cgroups %s; cgroup v2 must be mounted",
 				   OSH_Q(m->cfg.agent_cgroup.p));
+	/* two daemons in one cgroup would tear down each other's sandboxes */
+	if (flock(m->cg.agent_fd, LOCK_EX | LOCK_NB) < 0)
+		return osh_log_err(-errno, "cannot take cgroup %s: another openshelld has it",
+				   m->cg.agent_path);
 	r = osh_cgroup_enter_daemon(&m->cg);
 	if (r < 0)
 		return osh_log_err(r, "cannot enter cgroup %s/daemon", m->cg.agent_path);

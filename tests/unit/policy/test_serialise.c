@@ -310,8 +310,8 @@ static void the_default_policy_is_valid_and_restrictive(void **state)
 	assert_int_equal(policy->n_entries, 0);
 	assert_true(policy->filesystem.include_workdir);
 	assert_int_equal(policy->filesystem.read_only.n, 7);
-	assert_int_equal(policy->filesystem.read_write.n, 2);
-	assert_false(policy->process.present);
+	assert_int_equal(policy->filesystem.read_write.n, 3);
+	assert_true(policy->process.present);
 	osh_policy_free(policy);
 	accepts(osh_policy_default_yaml(), NULL);
 }
