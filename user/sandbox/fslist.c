@@ -187,6 +187,8 @@ static int add_path(struct resolver *res, const char *text, bool write)
 	else if (r == -EXDEV)
 		remark(res, OSH_FS_REMARK_FATAL, entry.path.real,
 		       "is a symlink that somebody else than root could have made");
+	else if (r == -ENOENT && write && !res->lists->create)
+		remark(res, OSH_FS_REMARK_NOTE, path, "does not exist and will be made");
 	else if (r == -ENOENT || r == -ENOTDIR)
 		remark(res, OSH_FS_REMARK_MISSING, path, "does not exist");
 	else if (r < 0)
@@ -194,6 +196,9 @@ static int add_path(struct resolver *res, const char *text, bool write)
 	if (r == 0) {
 		entry.kind = kind_of(entry.path.real); /* links may have led anywhere */
 		weaken(res, path, &entry);
+		if (osh_path_is_below(entry.path.real, "/run"))
+			remark(res, OSH_FS_REMARK_RISK, path,
+			       "may hold Unix sockets of the host, which no network policy covers");
 		if (check_type(res, path, &entry))
 			return add_entry(res, &entry);
 	}

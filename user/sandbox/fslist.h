@@ -32,6 +32,7 @@ enum osh_fs_remark_level {
 	OSH_FS_REMARK_FATAL = 0, /* the list is refused whatever the mode */
 	OSH_FS_REMARK_SKIPPED, /* fatal in hard_requirement, otherwise left out or weakened */
 	OSH_FS_REMARK_MISSING, /* read_only path that is not there; fatal in hard_requirement */
+	OSH_FS_REMARK_RISK, /* taken as it stands, but somebody should know */
 	OSH_FS_REMARK_NOTE,
 };
 

@@ -90,7 +90,7 @@ static void on_remark(struct osh_fs_lists *lists, enum osh_fs_remark_level level
 
 	if (level == OSH_FS_REMARK_FATAL || (chk->hard && level <= OSH_FS_REMARK_MISSING))
 		osh_diag_err(chk->diag, 0, 0, "filesystem path %s %s", OSH_Q(path), text);
-	else
+	else if (level != OSH_FS_REMARK_NOTE)
 		osh_diag_warn(chk->diag, 0, 0, "filesystem path %s %s", OSH_Q(path), text);
 }
 
