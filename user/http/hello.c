@@ -108,9 +108,9 @@ static int frame(struct osh_str in, size_t *ret_len, size_t *ret_wire)
 			need = 4 + ((size_t)head[1] << 16 | (size_t)head[2] << 8 | head[3]);
 			if (need > OSH_HELLO_MAX)
 				return -EMSGSIZE;
+			if (have + n > need)
+				return -EBADMSG; /* something else in the hello's record */
 		}
-		if (have + n > need)
-			return -EBADMSG; /* something else in the hello's record */
 		if (room < n)
 			return -EAGAIN;
 		have += n;
