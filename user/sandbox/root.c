@@ -544,8 +544,9 @@ static void on_remark(struct osh_fs_lists *lists, enum osh_fs_remark_level level
 		(void)fail(b, -EINVAL, "filesystem-policy", line);
 	else
 		osh_report_note(b->root->status_fd,
-				level == OSH_FS_REMARK_SKIPPED ? OSH_SANDBOX_NOTE_MEDIUM
-							       : OSH_SANDBOX_NOTE_INFO,
+				level == OSH_FS_REMARK_SKIPPED || level == OSH_FS_REMARK_RISK
+					? OSH_SANDBOX_NOTE_MEDIUM
+					: OSH_SANDBOX_NOTE_INFO,
 				"%s%s", line, level == OSH_FS_REMARK_MISSING ? ", skipped" : "");
 }
 

@@ -10,9 +10,9 @@
  *
  * Everything here blocks for a few milliseconds and is to be called from one thread that runs as
  * root, in the agent's "daemon" cgroup, and has CAP_SYS_ADMIN, NET_ADMIN, CHOWN, FOWNER,
- * DAC_OVERRIDE, KILL, MKNOD, SETUID, SETGID, SETPCAP, SYS_PTRACE (to open the namespace of a confined
- * init) and SYS_RESOURCE (only to raise limits). Nothing logs: what people should know comes back as notes
- * and diagnostics.
+ * DAC_OVERRIDE, KILL, MKNOD, SETUID, SETGID, SETPCAP, SYS_PTRACE (to open the namespace of a
+ * confined init) and SYS_RESOURCE (only to raise limits). Nothing logs: what people should know
+ * comes back as notes and diagnostics.
  */
 #ifndef OSH_SANDBOX_SANDBOX_H
 #define OSH_SANDBOX_SANDBOX_H
