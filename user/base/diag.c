@@ -2,6 +2,8 @@
 #include "base/diag.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { MAX_MSGS = 200 };
 
@@ -18,6 +20,21 @@ void osh_diag_fini(struct osh_diag *diag)
 	*diag = (struct osh_diag){ .file = diag->file };
 }
 
+/* Make room for an error: a flood of warnings must not hide why something was refused. */
+static bool drop_warning(struct osh_diag *diag)
+{
+	for (size_t i = diag->count; i-- > 0;) {
+		if (diag->msgs[i].level != OSH_DIAG_WARNING)
+			continue;
+		free(diag->msgs[i].text);
+		memmove(&diag->msgs[i], &diag->msgs[i + 1],
+			(diag->count - i - 1) * sizeof(*diag->msgs));
+		diag->count--;
+		return true;
+	}
+	return false;
+}
+
 static void add(struct osh_diag *diag, enum osh_diag_level level, unsigned int line,
 		unsigned int col, const char *fmt, va_list ap)
 {
@@ -29,7 +46,8 @@ static void add(struct osh_diag *diag, enum osh_diag_level level, unsigned int l
 		diag->warnings++;
 	if (diag->count == MAX_MSGS) {
 		diag->lost++;
-		return;
+		if (level != OSH_DIAG_ERROR || !drop_warning(diag))
+			return;
 	}
 	if (diag->count == diag->cap) {
 		size_t cap = diag->cap ? 2 * diag->cap : 8;

@@ -2,7 +2,7 @@
 /*
  * Collects messages for people who must act: all errors of a file in one run, each with its place.
  * A struct osh_diag never fails: when memory or the ceiling (200 messages) runs out it counts what
- * it could not keep.
+ * it could not keep, warnings first.
  */
 #ifndef OSH_BASE_DIAG_H
 #define OSH_BASE_DIAG_H
