@@ -12,7 +12,10 @@
 #include "policy/glob.h"
 #include "policy/validate.h"
 
-enum { NO_PROG = -1 };
+enum {
+	NO_PROG = -1,
+	MAX_CONFLICTS = 50, /* reported; who has more will not read them all */
+};
 
 struct ref {
 	const struct osh_entry *entry;
@@ -28,6 +31,7 @@ struct work {
 	struct osh_buf progs;
 	struct ref *refs; /* exact hosts first, sorted; then wildcards and empty hosts */
 	size_t n, n_exact;
+	unsigned int conflicts;
 	int err;
 };
 
@@ -72,6 +76,8 @@ static void differ_u32(struct conflict *c, const char *field, uint32_t l, uint32
 {
 	char a[16], b[16];
 
+	if (l == r)
+		return;
 	(void)snprintf(a, sizeof(a), "%u", l);
 	(void)snprintf(b, sizeof(b), "%u", r);
 	differ(c, field, a, b);
@@ -118,8 +124,9 @@ static void compare_connection(struct conflict *c, const struct osh_endpoint *a,
 	differ_bool(c, "explicit_tcp", a->protocol == OSH_PROTO_TCP, b->protocol == OSH_PROTO_TCP);
 	differ(c, "tls", a->tls == OSH_TLS_SKIP ? "skip" : "auto",
 	       b->tls == OSH_TLS_SKIP ? "skip" : "auto");
-	if (!is_subset(&a->allowed_ips, &b->allowed_ips) ||
-	    !is_subset(&b->allowed_ips, &a->allowed_ips)) {
+	if (a->allowed_ips.n + b->allowed_ips.n > 0 &&
+	    (!is_subset(&a->allowed_ips, &b->allowed_ips) ||
+	     !is_subset(&b->allowed_ips, &a->allowed_ips))) {
 		char l[61], r[61];
 
 		join(&a->allowed_ips, l, sizeof(l));
@@ -169,21 +176,25 @@ static void compare_requests(struct conflict *c, const struct osh_endpoint *a,
 
 /* ---- pairs ---- */
 
-static size_t common_ports(const struct osh_endpoint *a, const struct osh_endpoint *b, char *dst,
-			   size_t size)
+static bool share_port(const struct osh_endpoint *a, const struct osh_endpoint *b)
 {
-	size_t n = 0, len = 0;
+	for (size_t i = 0; i < a->n_ports; i++)
+		for (size_t k = 0; k < b->n_ports; k++)
+			if (a->ports[i] == b->ports[k])
+				return true;
+	return false;
+}
+
+static void common_ports(const struct osh_endpoint *a, const struct osh_endpoint *b, char *dst,
+			 size_t size)
+{
+	size_t len = 0;
 
 	for (size_t i = 0; i < a->n_ports; i++)
-		for (size_t k = 0; k < b->n_ports; k++) {
-			if (a->ports[i] != b->ports[k])
-				continue;
-			if (size - len > 8)
+		for (size_t k = 0; k < b->n_ports; k++)
+			if (a->ports[i] == b->ports[k] && size - len > 8)
 				len += (size_t)snprintf(dst + len, size - len, "%s%u",
-							n ? ", " : "", a->ports[i]);
-			n++;
-		}
-	return n;
+							len ? ", " : "", a->ports[i]);
 }
 
 /* The reading end names a pattern that cannot be compared as a conflict: it was reported anyway. */
@@ -201,11 +212,13 @@ static bool paths_clash(struct work *w, const struct osh_endpoint *a, const stru
 	return r != 0;
 }
 
-static void report(struct work *w, const struct ref *a, const struct ref *b, const char *ports,
+static void report(struct work *w, const struct ref *a, const struct ref *b,
 		   const struct conflict *c)
 {
-	char pa[64], pb[64];
+	char pa[64], pb[64], ports[128] = "";
 
+	w->conflicts++;
+	common_ports(a->ep, b->ep, ports, sizeof(ports));
 	osh_check_ports(a->ep, pa, sizeof(pa));
 	osh_check_ports(b->ep, pb, sizeof(pb));
 	osh_diag_err(
@@ -221,9 +234,13 @@ static void report(struct work *w, const struct ref *a, const struct ref *b, con
 /* Hosts are known to overlap. */
 static void compare(struct work *w, const struct ref *a, const struct ref *b)
 {
-	struct conflict c = { .text = "" };
-	struct conflict requests = { .text = "" };
-	char ports[128] = "";
+	struct conflict c, requests;
+
+	if (!share_port(a->ep, b->ep))
+		return;
+	/* Not zeroed as a whole: this runs for millions of pairs. */
+	c.len = requests.len = 0;
+	c.text[0] = requests.text[0] = '\0';
 
 	/* In the order of the document, so that messages do not depend on the search. */
 	if (a->ep->at.line > b->ep->at.line) {
@@ -232,8 +249,6 @@ static void compare(struct work *w, const struct ref *a, const struct ref *b)
 		a = b;
 		b = t;
 	}
-	if (!common_ports(a->ep, b->ep, ports, sizeof(ports)))
-		return;
 	compare_connection(&c, a->ep, b->ep);
 	if (has_metadata(a->ep) && has_metadata(b->ep)) {
 		compare_requests(&requests, a->ep, b->ep);
@@ -245,16 +260,7 @@ static void compare(struct work *w, const struct ref *a, const struct ref *b)
 		}
 	}
 	if (c.len)
-		report(w, a, b, ports, &c);
-}
-
-static bool share_port(const struct osh_endpoint *a, const struct osh_endpoint *b)
-{
-	for (size_t i = 0; i < a->n_ports; i++)
-		for (size_t k = 0; k < b->n_ports; k++)
-			if (a->ports[i] == b->ports[k])
-				return true;
-	return false;
+		report(w, a, b, &c);
 }
 
 /* @wild has a pattern or an empty host. */
@@ -262,7 +268,7 @@ static bool hosts_overlap(struct work *w, const struct ref *wild, const struct r
 {
 	int r;
 
-	if (wild->host.n == 0 || other->host.n == 0)
+	if (wild->host.n == 0 || other->host.n == 0 || osh_str_eq(wild->host, other->host))
 		return true;
 	if (other->prog == NO_PROG)
 		return osh_glob_match(w->progs.data + wild->prog, other->host);
@@ -275,7 +281,7 @@ static bool hosts_overlap(struct work *w, const struct ref *wild, const struct r
 static void compare_exact(struct work *w)
 {
 	for (size_t i = 0; i < w->n_exact; i++)
-		for (size_t k = i + 1; k < w->n_exact; k++) {
+		for (size_t k = i + 1; k < w->n_exact && w->conflicts < MAX_CONFLICTS; k++) {
 			if (!osh_str_eq(w->refs[i].host, w->refs[k].host))
 				break;
 			compare(w, &w->refs[i], &w->refs[k]);
@@ -287,7 +293,7 @@ static void compare_wild(struct work *w)
 	for (size_t i = w->n_exact; i < w->n && w->err == 0; i++) {
 		const struct ref *wild = &w->refs[i];
 
-		for (size_t k = 0; k < i; k++) {
+		for (size_t k = 0; k < i && w->conflicts < MAX_CONFLICTS; k++) {
 			const struct ref *other = &w->refs[k];
 
 			if (!share_port(wild->ep, other->ep) || !hosts_overlap(w, wild, other))

@@ -113,7 +113,8 @@ void osh_schema_unknown(struct osh_reader *rd, const struct osh_node *node,
 	const char *best = NULL;
 	unsigned int best_distance = 4;
 
-	for (const struct osh_key *k = keys; k->name; k++) {
+	/* After so many errors nobody reads the suggestions, and they cost. */
+	for (const struct osh_key *k = keys; k->name && rd->diag->errors < 200; k++) {
 		struct osh_str name = osh_str(k->name);
 		unsigned int d = osh_str_distance(node->key, name);
 

@@ -352,6 +352,23 @@ static void messages_survive_hostile_text(void **state)
 	doc_free(&d);
 }
 
+static void a_flood_of_warnings_does_not_hide_the_error(void **state)
+{
+	struct osh_buf text;
+	int r = 0;
+
+	(void)state;
+	osh_buf_init(&text, 1u << 20, 0);
+	r = osh_buf_printf(&text, "version: 1\nnetwork_policies:\n");
+	for (int i = 0; r == 0 && i < 300; i++)
+		r = osh_buf_printf(&text, "  a%d: {}\n", i);
+	if (r == 0)
+		r = osh_buf_printf(&text, "  z: {endpoints: [{host: '*', port: 1}]}\n");
+	assert_int_equal(r, 0);
+	refuses(text.data, "p.yaml:303:26: network policy 'z' endpoint[0] (*:1): host '*'");
+	osh_buf_fini(&text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +386,7 @@ int main(void)
 		cmocka_unit_test(conflicts_name_both_sides),
 		cmocka_unit_test(unsupported_features_are_named_with_their_place),
 		cmocka_unit_test(messages_survive_hostile_text),
+		cmocka_unit_test(a_flood_of_warnings_does_not_hide_the_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
