@@ -124,10 +124,14 @@ static void diagnostics_have_places(void **state)
 	osh_buf_init(&b, 65536, 0);
 	osh_diag_err(&d, 3, 4, "bad %s", "thing\nwith newline");
 	osh_diag_warn(&d, 0, 0, "odd");
-	for (int i = 0; i < 300; i++)
-		osh_diag_err(&d, 1, 1, "more");
-	assert_int_equal(d.errors, 301);
+	for (int i = 0; i < 299; i++)
+		osh_diag_warn(&d, 1, 1, "more");
+	/* An error takes the place of a warning. */
+	osh_diag_err(&d, 9, 9, "last");
+	assert_int_equal(d.errors, 2);
+	assert_int_equal(d.warnings, 300);
 	assert_int_equal(osh_diag_render(&d, &b), 0);
+	assert_non_null(strstr(b.data, "p.yaml:9:9: last\n"));
 	assert_non_null(
 		strstr(b.data, "p.yaml:3:4: bad thing with newline\np.yaml: warning: odd\n"));
 	assert_non_null(strstr(b.data, "102 further messages"));
