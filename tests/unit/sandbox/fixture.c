@@ -30,6 +30,10 @@ static int find_cgroup2(char *ret_path, size_t size)
 	return r;
 }
 
+/* Everything of this program is below one directory outside of /tmp, which sandboxes never show. */
+static char top[] = "/var/tmp/osh-sbx-XXXXXX";
+static unsigned int made; /* cgroups osh-test-PID-0 ... */
+
 const char *fx_why_not(void)
 {
 	char path[256];
@@ -38,26 +42,60 @@ const char *fx_why_not(void)
 		return "skip: not root";
 	if (find_cgroup2(path, sizeof(path)) < 0)
 		return "skip: kernel: cgroup2 is not mounted";
-	return NULL;
+	return mkdtemp(top) && chmod(top, 0755) == 0 ? NULL : "skip: no /var/tmp";
+}
+
+/* After a failed test its sandbox may still be there. */
+static void remove_cgroup(const char *path)
+{
+	osh_auto_close int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), kill_fd = -1;
+
+	if (fd < 0)
+		return;
+	kill_fd = openat(fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+	if (kill_fd >= 0)
+		(void)!write(kill_fd, "1", 1);
+	for (int i = 0; rmdir(path) < 0 && i < 200; i++) {
+		const struct timespec ts = { 0, 10000000 }; /* until the kernel has let go */
+
+		(void)nanosleep(&ts, NULL);
+	}
+}
+
+int fx_make_dir(const char *name, char *ret_path, size_t size)
+{
+	(void)snprintf(ret_path, size, "%s/%s-XXXXXX", top, name);
+	return mkdtemp(ret_path) ? chmod(ret_path, 0755) : -errno;
+}
+
+int fx_end(int result)
+{
+	osh_auto_close int fd = open(top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char base[200], path[256];
+
+	for (unsigned int i = 0; find_cgroup2(base, sizeof(base)) == 0 && i < made; i++) {
+		(void)snprintf(path, sizeof(path), "%s/osh-test-%d-%u", base, getpid(), i);
+		remove_cgroup(path);
+	}
+	if (fd < 0 || osh_sandbox_wipe(fd) < 0 || rmdir(top) < 0)
+		return result ? result : 1;
+	return result;
 }
 
 void fx_init(struct fx *fx)
 {
-	static unsigned int count;
 	char base[200], state[96];
 
 	memset(fx, 0, sizeof(*fx));
 	fx->cgroup_fd = fx->state_fd = fx->init_fd = -1;
 	osh_diag_init(&fx->diag, NULL);
 	osh_sandbox_proc_init(&fx->proc);
-	(void)osh_strlcpy(fx->dir, "/tmp/osh-sbx-XXXXXX", sizeof(fx->dir));
-	if (!mkdtemp(fx->dir) || find_cgroup2(base, sizeof(base)) < 0)
+	if (fx_make_dir("fx", fx->dir, sizeof(fx->dir)) < 0 || find_cgroup2(base, sizeof(base)) < 0)
 		return;
 	(void)snprintf(state, sizeof(state), "%s/state", fx->dir);
 	(void)mkdir(state, 0700);
 	fx->state_fd = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	(void)snprintf(fx->cgroup, sizeof(fx->cgroup), "%s/osh-test-%d-%u", base, getpid(),
-		       count++);
+	(void)snprintf(fx->cgroup, sizeof(fx->cgroup), "%s/osh-test-%d-%u", base, getpid(), made++);
 	if (mkdir(fx->cgroup, 0755) < 0)
 		fx->cgroup[0] = '\0';
 	fx->cgroup_fd = open(fx->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -106,21 +144,9 @@ void fx_fini(struct fx *fx)
 	osh_diag_fini(&fx->diag);
 	osh_close_ptr(&fx->cgroup_fd);
 	osh_close_ptr(&fx->init_fd);
-	for (int i = 0; fx->cgroup[0] && rmdir(fx->cgroup) < 0 && i < 200; i++) {
-		const struct timespec ts = { 0, 10000000 }; /* until the kernel has let go */
-
-		(void)nanosleep(&ts, NULL);
-	}
-	if (fx->state_fd >= 0) {
-		char path[96];
-
-		(void)!osh_sandbox_wipe(fx->state_fd);
-		osh_close_ptr(&fx->state_fd);
-		(void)unlink(fx->sock);
-		(void)snprintf(path, sizeof(path), "%s/state", fx->dir);
-		(void)rmdir(path);
-	}
-	(void)rmdir(fx->dir);
+	osh_close_ptr(&fx->state_fd);
+	if (fx->cgroup[0])
+		remove_cgroup(fx->cgroup);
 }
 
 const char *const *fx_env(void)

@@ -10,7 +10,7 @@
 
 struct fx {
 	char cgroup[256]; /* "" until made */
-	char dir[64]; /* holds "state" and "init.sock" */
+	char dir[80]; /* holds "state" and "init.sock" */
 	char sock[96];
 	int cgroup_fd, state_fd, init_fd;
 	struct osh_sandbox_cfg cfg; /* the tutorial's policy; change it before fx_spawn() */
@@ -19,8 +19,12 @@ struct fx {
 	bool spawned;
 };
 
-/* NULL when this environment cannot run sandboxes (not root, no cgroup2). */
+/* NULL when this environment can run sandboxes: from then on fx_end() must be called. */
 const char *fx_why_not(void);
+/* Remove what is left of every sandbox and directory, also after a failed test; returns @result. */
+int fx_end(int result);
+/* New directory, mode 0755, in a place that a sandbox can be shown. */
+int fx_make_dir(const char *name, char *ret_path, size_t size);
 
 void fx_init(struct fx *fx);
 int fx_spawn(struct fx *fx); /* spawn and release */
@@ -41,7 +45,7 @@ int fx_sh(struct fx *fx, const char *script, struct fx_result *ret);
 int fx_put_probe(struct fx *fx);
 /* Wait for one event of the given type; other types and 20 s without are failures. */
 int fx_wait_event(int fd, enum osh_init_event_type type, struct osh_init_event *ret);
-/* Path of this program, before it was started as init. */
+/* Of every session here. */
 const char *const *fx_env(void);
 
 #endif

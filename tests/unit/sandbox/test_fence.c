@@ -459,6 +459,7 @@ static int tear_down(void **state)
 
 int main(int argc, char **argv)
 {
+	const char *why_not;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(socket_sweep),
 		cmocka_unit_test(system_calls),
@@ -471,9 +472,10 @@ int main(int argc, char **argv)
 
 	if (argc >= 3 && strcmp(argv[1], "probe") == 0)
 		return probe_main(argv[2], argc > 3 ? argv[3] : "", argc > 4 ? argv[4] : "");
-	if (fx_why_not()) {
-		printf("%s\n", fx_why_not());
+	why_not = fx_why_not();
+	if (why_not) {
+		printf("%s\n", why_not);
 		return 77;
 	}
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return fx_end(cmocka_run_group_tests(tests, set_up, tear_down));
 }

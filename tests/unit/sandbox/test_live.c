@@ -102,7 +102,7 @@ static void proc_shows_only_the_sandbox(void **state)
 
 static void make_tree(const char *base)
 {
-	char cmd[1024];
+	char cmd[2048];
 
 	(void)snprintf(cmd, sizeof(cmd),
 		       "mkdir -p %s/ro/sub %s/rw/sub %s/no && chmod -R a+rwX %s && "
@@ -123,25 +123,15 @@ static void make_tree(const char *base)
 	assert_int_equal(status, 0);
 }
 
-/* Trees for this test live outside of /tmp, which is never the host's in a sandbox. */
-static void remove_tree(const char *base)
-{
-	osh_auto_close int fd = open(base, O_RDONLY | O_DIRECTORY);
-
-	assert_int_equal(osh_sandbox_wipe(fd), 0);
-	assert_int_equal(rmdir(base), 0);
-}
-
 static void lists_mean_what_they_say(void **state)
 {
-	char base[] = "/var/tmp/osh-list-XXXXXX", text[2048], paths[8][64];
+	char base[96], text[2048], paths[8][128];
 	const char *ro[8], *rw[4];
 	struct fx f;
 	struct stat st;
 
 	(void)state;
-	assert_non_null(mkdtemp(base));
-	assert_int_equal(chmod(base, 0755), 0);
+	assert_int_equal(fx_make_dir("tree", base, sizeof(base)), 0);
 	make_tree(base);
 	const char *const names[] = { "ro", "rw/sub", "file", "link", "rw", "ro/sub", "new/dir" };
 
@@ -167,7 +157,6 @@ static void lists_mean_what_they_say(void **state)
 	assert_int_equal(fx_sh(&f, text, &res), 0);
 	assert_int_equal(stat(paths[6], &st), 0);
 	fx_fini(&f);
-	remove_tree(base);
 	(void)snprintf(text, sizeof(text),
 		       "r\ns\nw\nt\nl\nr\nw ro/sub/f\nw ro/sub/x\nw rw/f\nw rw/x\nw new/dir/x\n"
 		       "file link new ro rw\n%s\nno home\nno etc\n",
@@ -178,12 +167,12 @@ static void lists_mean_what_they_say(void **state)
 
 static void unsafe_lists_are_fatal_and_leave_nothing(void **state)
 {
-	char base[] = "/var/tmp/osh-fatal-XXXXXX", link[64];
+	char base[96], link[128];
 	const char *const relative = "usr";
 	const char *list[1];
 
 	(void)state;
-	assert_non_null(mkdtemp(base));
+	assert_int_equal(fx_make_dir("tree", base, sizeof(base)), 0);
 	(void)snprintf(link, sizeof(link), "%s/link", base);
 	assert_int_equal(symlink("/etc", link), 0);
 	const struct {
@@ -219,20 +208,17 @@ static void unsafe_lists_are_fatal_and_leave_nothing(void **state)
 		assert_int_equal(read(fd, procs, sizeof(procs)), 0);
 		fx_fini(&f);
 	}
-	assert_int_equal(unlink(link), 0);
-	assert_int_equal(rmdir(base), 0);
 }
 
 static void hidden_directories_are_empty(void **state)
 {
-	char base[] = "/var/tmp/osh-hide-XXXXXX", secret[64], file[80], script[256];
+	char base[96], secret[128], file[160], script[512];
 	const char *ro[] = { "/usr", base };
 	const char *hidden[] = { secret };
 	struct fx f;
 
 	(void)state;
-	assert_non_null(mkdtemp(base));
-	assert_int_equal(chmod(base, 0755), 0);
+	assert_int_equal(fx_make_dir("tree", base, sizeof(base)), 0);
 	(void)snprintf(secret, sizeof(secret), "%s/secret", base);
 	(void)snprintf(file, sizeof(file), "%s/key", secret);
 	assert_int_equal(mkdir(secret, 0755), 0);
@@ -245,9 +231,6 @@ static void hidden_directories_are_empty(void **state)
 		       file);
 	assert_int_equal(fx_sh(&f, script, &res), 0);
 	fx_fini(&f);
-	assert_int_equal(unlink(file), 0);
-	assert_int_equal(rmdir(secret), 0);
-	assert_int_equal(rmdir(base), 0);
 	OUT_IS("secret\nhidden\n");
 }
 
@@ -641,6 +624,7 @@ static int tear_down(void **state)
 
 int main(void)
 {
+	const char *why_not;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(root_holds_nothing_unlisted),
 		cmocka_unit_test(read_only_paths_cannot_be_written),
@@ -668,9 +652,10 @@ int main(void)
 		cmocka_unit_test(notes_and_times_are_reported),
 	};
 
-	if (fx_why_not()) {
-		printf("%s\n", fx_why_not());
+	why_not = fx_why_not();
+	if (why_not) {
+		printf("%s\n", why_not);
 		return 77;
 	}
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return fx_end(cmocka_run_group_tests(tests, set_up, tear_down));
 }
