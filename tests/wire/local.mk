@@ -1,0 +1,12 @@
+# Wire tests: the proxy and signer roles as processes, without a kernel fence.
+wire-progs := $(O)/tests/wire/live
+wire-lib   := $(O)/tests/wire/harness.o
+
+$(wire-progs): $(O)/tests/wire/%: $(O)/tests/wire/%.o $(wire-lib) $(libosh)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $< $(wire-lib) $(libosh) $(osh-libs) $(LDLIBS)
+
+.SECONDARY: $(wire-progs:%=%.o) $(wire-lib)
+.PHONY: wire-progs
+wire-progs: $(wire-progs)
+check: wire-progs
