@@ -53,6 +53,8 @@ struct harness {
 	char names[NAMES][256];
 	struct osh_rec events[EVENTS];
 	size_t n_events;
+	char stats[8192];
+	uint64_t stats_cookie, stats_asked;
 };
 
 static struct shared *child_shared;
@@ -198,6 +200,11 @@ static void on_msg(struct harness *h, const struct osh_seqpkt_msg *m, bool from_
 		h->active = ((const struct osh_msg_policy *)m->body)->generation;
 		h->status = ((const struct osh_msg_policy *)m->body)->status;
 		break;
+	case OSH_MSG_STATS:
+		snprintf(h->stats, sizeof(h->stats), "%.*s", (int)m->hdr.len,
+			 (const char *)m->body);
+		h->stats_cookie = m->hdr.cookie;
+		break;
 	case OSH_MSG_EXE_ASK:
 		answer_exe(h, m);
 		break;
@@ -326,6 +333,35 @@ void harness_events_print(struct harness *h)
 			OSH_STR_FMT(detail));
 	}
 	pthread_mutex_unlock(&h->lock);
+}
+
+uint64_t harness_stat(struct harness *h, const char *name)
+{
+	char key[64], *at;
+	uint64_t value;
+
+	pthread_mutex_lock(&h->lock);
+	h->stats_asked++;
+	if (osh_seqpkt_send(h->proxy_sock, OSH_MSG_STATS_ASK, h->stats_asked, NULL, 0, NULL, 0) < 0)
+		die("STATS_ASK");
+	WAIT_FOR(h, h->stats_cookie == h->stats_asked, 5000, "STATS");
+	snprintf(key, sizeof(key), "\"%s\":", name);
+	at = strstr(h->stats, key);
+	if (!at)
+		die("no counter %s in %s", name, h->stats);
+	value = strtoull(at + strlen(key), NULL, 10);
+	pthread_mutex_unlock(&h->lock);
+	return value;
+}
+
+bool harness_quiet(struct harness *h, int ms)
+{
+	for (int waited = 0; waited < ms; waited += 2) {
+		if (!harness_stat(h, "connections") && !harness_stat(h, "idle_upstream"))
+			return true;
+		(void)poll(NULL, 0, 2);
+	}
+	return false;
 }
 
 /* ---- sockets ---- */

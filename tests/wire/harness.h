@@ -49,6 +49,11 @@ bool harness_event(struct harness *h, int class, int verdict, int reason, int ms
 void harness_events_clear(struct harness *h);
 void harness_events_print(struct harness *h);
 
+/* Wait until the proxy holds no connection at all; false after @ms. */
+bool harness_quiet(struct harness *h, int ms);
+/* One counter of the proxy (OSH_MSG_STATS). */
+uint64_t harness_stat(struct harness *h, const char *name);
+
 /* Blocking TCP socket with a receive timeout, connected to the listener or to @port. */
 int harness_connect(struct harness *h);
 int tcp_connect(uint16_t port);

@@ -390,7 +390,7 @@ static int feed(struct osh_px_conn *c, struct osh_str data, size_t *ret_used)
 /* Would sending the request again be harmless, and is it unlikely that it was worked on? */
 static bool may_retry(const struct osh_px_conn *c)
 {
-	return c->up->used && !c->resp_begun && !c->retries && !c->up_in.len &&
+	return c->up->used && !c->client_eof && !c->resp_begun && !c->retries && !c->up_in.len &&
 	       c->req_body.kind == OSH_H1_BODY_NONE && !c->upgrade;
 }
 
@@ -471,7 +471,7 @@ static int finish(struct osh_px_conn *c)
 		osh_px_up_free(c->up, false);
 	else
 		osh_px_up_release(c->up);
-	if (c->close_after)
+	if (c->close_after || (c->client_eof && !c->in.len))
 		return osh_px_answered(c, false);
 	osh_px_conn_set(c, OSH_PX_REQUEST);
 	osh_px_conn_deadline(c, px->cfg.timeouts.idle_ms, OSH_REASON_NONE);
@@ -493,6 +493,7 @@ static int check_client(struct osh_px_conn *c)
 	if (n > 0) /* pipelined behind a half-close */
 		return osh_buf_add(&c->in, px->rbuf, (size_t)n);
 	c->client_eof = true;
+	osh_px_conn_deadline(c, px->cfg.timeouts.half_close_ms, OSH_REASON_TIMEOUT);
 	/* nobody half-closes TLS and waits; on plain TCP it is an old but legal habit */
 	return n < 0 || c->tls ? -ECONNRESET : 0;
 }

@@ -198,7 +198,7 @@ static void begin(struct osh_px_conn *c, const struct osh_h1_head *head, const c
 	c->expect = head->expect_continue && head->minor == 1;
 	c->upgrade = head->upgrade && head->minor == 1;
 	c->close_after = !osh_h1_persistent(head, head->body) || c->forward;
-	c->resp_begun = c->resp_chunked = c->stream = c->up_eof = false;
+	c->resp_begun = c->resp_chunked = c->stream = c->up_eof = c->client_eof = false;
 	c->retries = 0;
 	c->req_body = (struct osh_px_body){
 		.kind = (uint8_t)head->body,
