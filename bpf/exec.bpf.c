@@ -116,6 +116,7 @@ static __always_inline __u64 hash_path(struct scratch *s, __u32 off, __u64 seed)
 	for (i = 0; i < OSH_PATH_MAX / 8; i++) {
 		if (w >= OSH_PATH_MAX / 8)
 			break;
+		barrier_var(w); /* 6.1 wants to see the mask, the compiler finds it needless */
 		h = mix(h, words[w & (OSH_PATH_MAX / 8 - 1)]);
 		w++;
 	}

@@ -66,7 +66,10 @@ const struct kprog_def osh_kprogs[] = {
 const size_t osh_kprog_count = OSH_ARRAY_SIZE(osh_kprogs);
 _Static_assert(OSH_ARRAY_SIZE(osh_kprogs) <= KPROG_MAX, "raise KPROG_MAX");
 
-/* libbpf explains failures line by line: the last interesting ones go into the diagnostic. */
+/*
+ * What libbpf said while loading. A verifier's log is one long message whose end matters, so the
+ * beginning gives way when there is no more room.
+ */
 static struct {
 	char text[2048];
 	size_t len;
@@ -74,28 +77,35 @@ static struct {
 
 static int on_libbpf_print(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	size_t room = sizeof(libbpf_said.text) - libbpf_said.len;
-	int n;
+	osh_auto_free char *msg = NULL;
+	size_t n, room = sizeof(libbpf_said.text) - 1, keep;
+	int r;
 
-	if (level != LIBBPF_WARN || room < 2)
+	if (level != LIBBPF_WARN)
 		return 0;
-	n = vsnprintf(libbpf_said.text + libbpf_said.len, room, fmt, ap);
-	if (n > 0)
-		libbpf_said.len += OSH_MIN((size_t)n, room - 1);
-	return n;
+	r = vasprintf(&msg, fmt, ap);
+	if (r < 0) {
+		msg = NULL; /* left undefined by a failure */
+		return 0;
+	}
+	n = OSH_MIN((size_t)r, room);
+	keep = OSH_MIN(libbpf_said.len, room - n);
+	memmove(libbpf_said.text, libbpf_said.text + libbpf_said.len - keep, keep);
+	memcpy(libbpf_said.text + keep, msg + (size_t)r - n, n);
+	libbpf_said.len = keep + n;
+	return r;
 }
 
 static void explain(struct osh_diag *diag, int r, const char *what)
 {
-	char *p = libbpf_said.text, *end = p + libbpf_said.len;
+	size_t i, n = libbpf_said.len;
 
 	/* a message is one line */
-	for (; p < end; p++)
-		if (*p == '\n')
-			*p = ' ';
-	*end = '\0';
-	osh_diag_err(diag, 0, 0, "%s: %s%s%s", what, strerror(-r), libbpf_said.len ? ": " : "",
-		     libbpf_said.text);
+	for (i = 0; i < n; i++)
+		if (libbpf_said.text[i] == '\n' || libbpf_said.text[i] == '\t')
+			libbpf_said.text[i] = ' ';
+	libbpf_said.text[n] = '\0';
+	osh_diag_err(diag, 0, 0, "%s: %s%s%s", what, strerror(-r), n ? ": " : "", libbpf_said.text);
 }
 
 /* Wanted at all? Required ones always are; the taint programs stand in for each other. */
