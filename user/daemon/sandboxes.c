@@ -320,6 +320,28 @@ static int spawn(struct osh_sandbox *sb, const struct osh_policy *doc, struct os
 	return osh_sandbox_spawn(&cfg, &sb->proc, diag);
 }
 
+/*
+ * An empty cgroup of its own. One that is left over is removed, not reused: nobody may live in it, and
+ * a cgroup that was killed once kills what is cloned into it from another cgroup (cgroup.kill's
+ * sequence number is compared with that of the parent's cgroup; seen on 6.18).
+ */
+static int make_cgroup(struct osh_sandbox *sb)
+{
+	int r = osh_cgroup_sandbox_create(&sb->m->cg, sb->name, &sb->cgroup_fd);
+
+	if (r != -EEXIST)
+		return r;
+	r = osh_cgroup_sandbox_open(&sb->m->cg, sb->name, &sb->cgroup_fd);
+	if (r == 0)
+		r = osh_cgroup_kill(sb->cgroup_fd);
+	if (r == 0)
+		r = osh_cgroup_wait_empty(sb->cgroup_fd, KILL_WAIT_MS);
+	osh_close_ptr(&sb->cgroup_fd);
+	if (r == 0)
+		r = osh_cgroup_sandbox_remove(&sb->m->cg, sb->name);
+	return r < 0 ? r : osh_cgroup_sandbox_create(&sb->m->cg, sb->name, &sb->cgroup_fd);
+}
+
 /* The signer has answered: everything else is synchronous up to the publish. */
 static int set_up(struct osh_sandbox *sb, bool global, uint64_t version, struct osh_diag *diag)
 {
@@ -331,15 +353,7 @@ static int set_up(struct osh_sandbox *sb, bool global, uint64_t version, struct 
 	r = open_dirs(sb, true);
 	if (r < 0)
 		return r;
-	r = osh_cgroup_sandbox_create(&sb->m->cg, sb->name, &sb->cgroup_fd);
-	if (r == -EEXIST) {
-		/* left over from a start that failed half-way: nobody may live in it */
-		r = osh_cgroup_sandbox_open(&sb->m->cg, sb->name, &sb->cgroup_fd);
-		if (r == 0)
-			r = osh_cgroup_kill(sb->cgroup_fd);
-		if (r == 0)
-			r = osh_cgroup_wait_empty(sb->cgroup_fd, KILL_WAIT_MS);
-	}
+	r = make_cgroup(sb);
 	if (r < 0)
 		return r;
 	r = osh_limits_apply(sb, diag);
