@@ -40,11 +40,6 @@ static void set_ca_files(struct osh_reader *rd, const struct osh_node *node, voi
 	set_list(rd, node, "ca_files", &((struct osh_config *)obj)->ca_files);
 }
 
-static void set_no_proxy(struct osh_reader *rd, const struct osh_node *node, void *obj)
-{
-	set_list(rd, node, "no_proxy", &((struct osh_config *)obj)->upstream_proxy.no_proxy);
-}
-
 static void set_hosts(struct osh_reader *rd, const struct osh_node *node, void *obj)
 {
 	struct osh_config *cfg = obj;
@@ -124,18 +119,8 @@ static const struct osh_key log_keys[] = {
 	U32("segments", log.segments),
 	U32("max_age_hours", log.max_age_hours),
 	STR("journal_socket", log.journal_socket),
-	STR("ocsf_file", log.ocsf_file),
 	{ 0 },
 };
-static const struct osh_key upstream_keys[] = {
-	STR("url", upstream_proxy.url),
-	STR("auth_file", upstream_proxy.auth_file),
-	OSH_KEY_CALL("no_proxy", OSH_KEY_SEQ, 0, set_no_proxy),
-	BOOL("auth_allow_insecure", upstream_proxy.auth_allow_insecure),
-	BOOL("connect_by_hostname", upstream_proxy.connect_by_hostname),
-	{ 0 },
-};
-
 #define SECTION(fn, table, what)                                                      \
 	static void fn(struct osh_reader *rd, const struct osh_node *node, void *obj) \
 	{                                                                             \
@@ -144,7 +129,6 @@ static const struct osh_key upstream_keys[] = {
 SECTION(set_resolver, resolver_keys, "resolver")
 SECTION(set_trust, trust_keys, "trust")
 SECTION(set_log, log_keys, "log")
-SECTION(set_upstream, upstream_keys, "upstream_proxy")
 
 static const struct osh_key top_keys[] = {
 	OSH_KEY_FIELD("version", OSH_KEY_U32, OSH_KEY_REQUIRED, struct osh_config, version),
@@ -167,7 +151,6 @@ static const struct osh_key top_keys[] = {
 	OSH_KEY_CALL("limits", OSH_KEY_MAP, 0, set_limits),
 	U32("spin_us", spin_us),
 	U32("names_per_sandbox", names_per_sandbox),
-	OSH_KEY_CALL("upstream_proxy", OSH_KEY_MAP, 0, set_upstream),
 	{ 0 },
 };
 
@@ -191,10 +174,7 @@ static void set_defaults(struct osh_config *cfg)
 	cfg->log.segments = 8;
 	cfg->log.max_age_hours = 14 * 24;
 	cfg->log.journal_socket = OSH_STR("/run/systemd/journal/socket");
-	cfg->log.ocsf_file = OSH_STR("");
 	cfg->names_per_sandbox = 4096;
-	cfg->upstream_proxy.url = OSH_STR("");
-	cfg->upstream_proxy.auth_file = OSH_STR("");
 }
 
 /* The proxies' own reader has the last word on what is passed on to them. */

@@ -63,20 +63,12 @@ struct osh_config {
 		uint32_t segment_bytes, segments;
 		uint32_t max_age_hours;
 		struct osh_str journal_socket; /* empty: no journald */
-		struct osh_str ocsf_file; /* empty: none */
 	} log;
 
 	/* handed to the proxies as they are; names and ranges are checked by proxy/config.h */
 	struct osh_config_nums limits, timeouts_ms;
 	uint32_t spin_us;
 	uint32_t names_per_sandbox; /* synthetic addresses */
-
-	struct {
-		struct osh_str url; /* http://host:port; empty: none */
-		struct osh_str auth_file;
-		struct osh_config_list no_proxy;
-		bool auth_allow_insecure, connect_by_hostname;
-	} upstream_proxy;
 };
 
 /* Defaults, then the file. @path NULL: OSH_CONFIG_PATH if it exists. */
