@@ -3,10 +3,15 @@
 
 #include <stdio.h>
 
-/* Bytes that stand for themselves in a canonical path; the slash and the semicolon are not here. */
+/*
+ * Bytes that stand for themselves in a canonical path, one bit each: letters, digits and
+ * -._~!$&'()*+,=:@ but neither the slash nor the semicolon.
+ */
 static bool is_kept(unsigned char c)
 {
-	return osh_is_alnum((char)c) || (c && strchr("-._~!$&'()*+,=:@", c));
+	static const uint64_t kept[4] = { 0x27ff7fd200000000, 0x47fffffe87ffffff, 0, 0 };
+
+	return kept[c >> 6] >> (c & 63) & 1;
 }
 
 static bool is_scheme_char(char c)

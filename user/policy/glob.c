@@ -113,12 +113,72 @@ static bool is_final(const struct osh_glob_prog *p, uint64_t *cur, size_t words)
 	return false;
 }
 
+/* The same for programs of at most 64 operations, nearly all there are: the set is one register. */
+static bool run_small(const struct osh_glob_prog *p, const char *s, size_t n)
+{
+	const struct osh_glob_op *ops = osh_glob_ops(p);
+	const struct osh_glob_class *classes = osh_glob_classes(p);
+	uint64_t cur = 1;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)(p->fold ? osh_lower(s[i]) : s[i]);
+		uint64_t next = 0;
+
+		while (cur) {
+			unsigned int at = (unsigned int)__builtin_ctzll(cur);
+			const struct osh_glob_op *op = &ops[at];
+			uint64_t bit = (uint64_t)1 << at;
+
+			cur &= cur - 1;
+			switch ((enum osh_glob_op_type)op->type) {
+			case OSH_GLOB_OP_CHAR:
+				next |= c == op->c ? bit << 1 : 0;
+				break;
+			case OSH_GLOB_OP_STAR:
+				next |= c != p->sep ? bit : 0;
+				cur |= bit << 1;
+				break;
+			case OSH_GLOB_OP_GSTAR:
+				if (op[1].type == OSH_GLOB_OP_MATCH)
+					return true;
+				next |= bit;
+				cur |= bit << 1;
+				break;
+			case OSH_GLOB_OP_ONE:
+				next |= c != p->sep ? bit << 1 : 0;
+				break;
+			case OSH_GLOB_OP_BYTE:
+				next |= bit << 1;
+				break;
+			case OSH_GLOB_OP_CLASS:
+				next |= osh_glob_class_has(&classes[op->arg], c) ? bit << 1 : 0;
+				break;
+			case OSH_GLOB_OP_SPLIT:
+				cur |= bit << 1 | (uint64_t)1 << op->arg;
+				break;
+			case OSH_GLOB_OP_JUMP:
+				cur |= (uint64_t)1 << op->arg;
+				break;
+			case OSH_GLOB_OP_MATCH:
+			case OSH_GLOB_OP_COUNT:
+				break;
+			}
+		}
+		if (!next)
+			return false;
+		cur = next;
+	}
+	return is_final(p, &cur, 1);
+}
+
 static bool run(const struct osh_glob_prog *p, const char *s, size_t n)
 {
 	size_t words = (p->n_ops + 63u) / 64;
 	uint64_t mem[2][WORDS_MAX];
 	uint64_t *cur = mem[0], *next = mem[1];
 
+	if (words == 1)
+		return run_small(p, s, n);
 	memset(cur, 0, words * sizeof(*cur));
 	cur[0] = 1;
 	for (size_t i = 0; i < n; i++) {
