@@ -208,20 +208,41 @@ void osh_json_kbool(struct osh_json *j, const char *key, bool v)
 	osh_json_bool(j, v);
 }
 
+static int parse(struct osh_str text, size_t flags, struct osh_jval **ret_value, json_error_t *err)
+{
+	json_t *v = json_loadb(text.p ? text.p : "", text.n,
+			       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags, err);
+
+	if (v) {
+		*ret_value = jv(v);
+		return 0;
+	}
+	switch (json_error_code(err)) {
+	case json_error_out_of_memory:
+		return -ENOMEM;
+	case json_error_numeric_overflow:
+		return -ERANGE;
+	default:
+		return -EBADMSG;
+	}
+}
+
 int osh_json_parse(struct osh_str text, struct osh_jval **ret_value, char *err_text,
 		   size_t err_size)
 {
 	json_error_t err;
-	json_t *v = json_loadb(text.p ? text.p : "", text.n,
-			       JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &err);
+	int r = parse(text, 0, ret_value, &err);
 
-	if (!v) {
-		if (err_text && err_size)
-			(void)snprintf(err_text, err_size, "%s", err.text);
-		return json_error_code(&err) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
-	}
-	*ret_value = jv(v);
-	return 0;
+	if (r < 0 && err_text && err_size)
+		(void)snprintf(err_text, err_size, "%s", err.text);
+	return r;
+}
+
+int osh_json_parse_reals(struct osh_str text, struct osh_jval **ret_value)
+{
+	json_error_t err;
+
+	return parse(text, JSON_DECODE_INT_AS_REAL, ret_value, &err);
 }
 
 struct osh_jval *osh_jval_free(struct osh_jval *v)

@@ -59,11 +59,13 @@ enum osh_jtype {
 };
 
 /*
- * Parse exactly one value. -EBADMSG: not strict JSON (@err_text, if not NULL, gets a one-line
- * reason of at most @err_size bytes). The result is freed with osh_jval_free().
+ * Parse exactly one value. -EBADMSG: not strict JSON; -ERANGE: a number does not fit (@err_text, if
+ * not NULL, gets a one-line reason of at most @err_size bytes). The result is freed with osh_jval_free().
  */
 int osh_json_parse(struct osh_str text, struct osh_jval **ret_value, char *err_text,
 		   size_t err_size) OSH_MUST_CHECK;
+/* The same with every number read as OSH_JSON_REAL, for texts that are looked at, not computed with. */
+int osh_json_parse_reals(struct osh_str text, struct osh_jval **ret_value) OSH_MUST_CHECK;
 struct osh_jval *osh_jval_free(struct osh_jval *v);
 
 /* Everything below borrows from the parsed tree and takes NULL (gives NULL / 0 / false). */

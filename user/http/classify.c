@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/classify.h"
 
-#include "base/json.h"
+#include "http/body_json.h"
 #include "http/graphql.h"
 #include "http/jsonrpc.h"
 
@@ -127,6 +127,7 @@ int osh_facts_from_ws_text(const struct osh_route *route, struct osh_str text,
 			   struct osh_arena *arena, struct osh_request_facts *facts)
 {
 	osh_auto_jval struct osh_jval *root = NULL;
+	const char *error = NULL;
 	struct osh_str type;
 	int r;
 
@@ -137,9 +138,9 @@ int osh_facts_from_ws_text(const struct osh_route *route, struct osh_str text,
 		facts->body_error = "message is too large";
 		return 0;
 	}
-	r = osh_json_parse(text, &root, NULL, 0);
+	r = osh_body_json_parse(text, &root, &error);
 	if (r < 0)
-		return settle(r, "message is not JSON", facts);
+		return settle(r, error, facts);
 	type = osh_jval_str(osh_jval_get(root, "type"));
 	if (!type.p) {
 		facts->body_error = "message has no type";

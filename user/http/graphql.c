@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/graphql.h"
 
-#include "base/json.h"
+#include "http/body_json.h"
 #include "http/gql_doc.h"
 
 /* What one envelope says, before its document is read. */
@@ -121,13 +121,6 @@ static int take_object(const struct osh_jval *obj, struct osh_arena *arena, stru
 	return r < 0 ? r : take_operation(&env, arena, op, ret_error);
 }
 
-static int parse_json(struct osh_str text, struct osh_jval **ret, const char **ret_error)
-{
-	int r = osh_json_parse(text, ret, NULL, 0);
-
-	return r == -EBADMSG ? bad(ret_error, "body is not strict JSON") : r;
-}
-
 static int take_body(struct osh_str body, bool batches, struct osh_arena *arena,
 		     struct osh_graphql *ret, const char **ret_error)
 {
@@ -137,7 +130,7 @@ static int take_body(struct osh_str body, bool batches, struct osh_arena *arena,
 	size_t n;
 	int r;
 
-	r = parse_json(body, &root, ret_error);
+	r = osh_body_json_parse(body, &root, ret_error);
 	if (r < 0)
 		return r;
 	batch = osh_jval_type(root) == OSH_JSON_ARR;
@@ -197,7 +190,7 @@ static int take_get(const struct osh_query *query, struct osh_arena *arena, stru
 	if (r == 0)
 		r = param(query, "extensions", &text, ret_error);
 	if (r == 0 && text.p)
-		r = parse_json(text, &ext, ret_error);
+		r = osh_body_json_parse(text, &ext, ret_error);
 	if (r == 0)
 		r = take_extensions(ext, &env, ret_error);
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(id_keys) && r == 0; i++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "http/jsonrpc.h"
 
-#include "base/json.h"
+#include "http/body_json.h"
 
 static int bad(const char **ret_error, const char *error)
 {
@@ -180,9 +180,9 @@ int osh_jsonrpc_parse(struct osh_str body, bool mcp, bool strict_tool_names,
 	bool batch;
 	int r;
 
-	r = osh_json_parse(body, &root, NULL, 0);
+	r = osh_body_json_parse(body, &root, ret_error);
 	if (r < 0)
-		return r == -EBADMSG ? bad(ret_error, "body is not strict JSON") : r;
+		return r;
 	batch = is_type(root, OSH_JSON_ARR);
 	n = batch ? osh_jval_len(root) : 1;
 	if (!n || n > OSH_RPC_CALLS_MAX)
