@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/* status, doctor, selftest, and the tables the daemon shows of its insides */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "cli/daemonctl.h"
+#include "cli/out.h"
+#include "cli/rpc.h"
+#include "cli/table.h"
+
+/* ---- status ---- */
+
+static int status_json(struct osh_cli *cli, enum osh_out_format format,
+		       const struct osh_ctl_reply *reply, const char *error)
+{
+	osh_auto_bufmem struct osh_buf text, part;
+	struct osh_json j;
+
+	osh_buf_init(&text, 1 << 20, 0);
+	osh_buf_init(&part, 1 << 20, 0);
+	osh_json_init(&j, &text, 0);
+	osh_json_obj(&j);
+	osh_json_key(&j, "authentication");
+	osh_json_obj(&j);
+	osh_json_kz(&j, "mode", "socket peer credentials");
+	osh_json_kz(&j, "status", reply ? "authenticated" : "unverified");
+	osh_json_obj_end(&j);
+	if (reply && osh_jval_dump(reply->params, &part) == 0) {
+		osh_json_key(&j, "daemon");
+		osh_json_raw(&j, osh_buf_str(&part));
+	}
+	osh_json_kz(&j, "error", error);
+	osh_json_kz(&j, "gateway", "local");
+	osh_json_kz(&j, "server", cli->socket);
+	osh_json_kz(&j, "status", reply ? "connected" : "disconnected");
+	if (reply)
+		osh_json_kz(&j, "version", osh_reply_z(reply, "version"));
+	osh_json_obj_end(&j);
+	if (j.err)
+		return osh_cli_fail(cli, "show the status", NULL, "%s", strerror(-j.err));
+	return osh_out_data(cli, format, osh_buf_str(&text));
+}
+
+static void status_table(struct osh_cli *cli, const struct osh_ctl_reply *reply)
+{
+	const struct osh_jval *roles = osh_jval_get(reply->params, "roles"), *v;
+	const char *key;
+	void *iter = NULL;
+	char started[20];
+
+	fprintf(cli->out,
+		"  Version: %s\n  Process: %" PRIu64 ", since %s UTC\n  Sandboxes: %" PRIu64 "\n",
+		osh_reply_z(reply, "version"), osh_reply_u64(reply, "pid"),
+		osh_out_time(started, osh_reply_u64(reply, "started_ms")),
+		osh_reply_u64(reply, "sandboxes"));
+	for (size_t i = 0; i < osh_jval_len(roles); i++) {
+		const struct osh_jval *r = osh_jval_at(roles, i);
+
+		fprintf(cli->out, "  Role %s: %s (process %lld, restarts %lld)\n",
+			osh_jval_z(osh_jval_get(r, "name"), ""),
+			osh_jval_z(osh_jval_get(r, "state"), ""),
+			(long long)osh_jval_i64(osh_jval_get(r, "pid"), 0),
+			(long long)osh_jval_i64(osh_jval_get(r, "restarts"), 0));
+	}
+	fprintf(cli->out, "  Log: %s, %" PRIu64 " records, %" PRIu64 " lost\n",
+		osh_reply_z(reply, "log_dir"), osh_reply_u64(reply, "log_records"),
+		osh_reply_u64(reply, "log_lost"));
+	while (osh_jval_next(osh_jval_get(reply->params, "anomalies"), &iter, &key, &v))
+		osh_cli_note(cli, cli->out, '!', "%s: %lld", key, (long long)osh_jval_i64(v, 0));
+}
+
+static int status(struct osh_cli *cli, const struct osh_args *args)
+{
+	osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
+	osh_auto_rpc struct osh_rpc rpc;
+	enum osh_out_format format;
+	const char *error = NULL;
+	bool up;
+	int r;
+
+	osh_rpc_begin(&rpc, "ask for the status");
+	if (osh_out_format(cli, args, &format) < 0)
+		return OSH_EXIT_USAGE;
+	r = osh_rpc_try(cli, &rpc);
+	if (r == 0)
+		r = osh_ctl_call_simple(rpc.client, "Status", OSH_STR("{}"), &reply);
+	up = r == 0 && !reply.error;
+	if (!up)
+		error = r < 0 ? strerror(-r) : osh_reply_z(&reply, "message");
+	if (format != OSH_OUT_TABLE)
+		return status_json(cli, format, up ? &reply : NULL, error);
+	fprintf(cli->out, "Server Status\n\n  Gateway: local\n  Server: %s\n  Status: %s\n",
+		cli->socket,
+		up	 ? "Connected"
+		: r == 0 ? "Error"
+			 : "Disconnected");
+	if (!up) {
+		fprintf(cli->out, "  Error: %s\n", error);
+		return OSH_EXIT_OK;
+	}
+	fputs("  Authentication: Authenticated (socket peer credentials)\n", cli->out);
+	status_table(cli, &reply);
+	return OSH_EXIT_OK;
+}
+
+static const struct osh_opt out_opts[] = { OSH_OUT_OPT, { 0 } };
+
+const struct osh_cmd osh_cmd_status = {
+	.name = "status",
+	.help = "Is the daemon there, and is it well?",
+	.opts = out_opts,
+	.fn = status,
+};
+
+/* ---- checks ---- */
+
+/* "  name ......... ok (detail)"; true unless it failed. */
+static bool print_check(struct osh_cli *cli, const struct osh_jval *c)
+{
+	static const char dots[] = "...................................";
+	const char *name = osh_jval_z(osh_jval_get(c, "name"), "");
+	const char *state = osh_jval_z(osh_jval_get(c, "status"), "fail");
+	const char *detail = osh_jval_z(osh_jval_get(c, "detail"), "");
+	const char *hint = osh_jval_z(osh_jval_get(c, "hint"), NULL);
+	bool ok = !strcmp(state, "ok"), warn = !strcmp(state, "warn");
+	size_t n = OSH_MIN(strlen(name), sizeof(dots) - 4);
+
+	fprintf(cli->out, "  %s %.*s ", name, (int)(sizeof(dots) - 1 - n), dots);
+	if (cli->out_color)
+		fputs(ok ? "\033[32m" : warn ? "\033[33m" : "\033[31m", cli->out);
+	fputs(ok ? "ok" : warn ? "degraded" : "FAILED", cli->out);
+	if (cli->out_color)
+		fputs("\033[0m", cli->out);
+	if (*detail) {
+		fputs(" (", cli->out);
+		osh_out_text(cli->out, osh_str(detail));
+		fputs(")", cli->out);
+	}
+	fputc('\n', cli->out);
+	if (hint && !ok) {
+		fputs("      ", cli->out);
+		osh_out_text(cli->out, osh_str(hint));
+		fputc('\n', cli->out);
+	}
+	return ok || warn;
+}
+
+static int doctor_table(struct osh_cli *cli, const struct osh_jval *checks)
+{
+	unsigned int failed = 0, degraded = 0;
+
+	fputs("Checking system prerequisites...\n\n", cli->out);
+	for (size_t i = 0; i < osh_jval_len(checks); i++) {
+		const struct osh_jval *c = osh_jval_at(checks, i);
+
+		failed += !print_check(cli, c);
+		degraded += !strcmp(osh_jval_z(osh_jval_get(c, "status"), ""), "warn");
+	}
+	fputc('\n', cli->out);
+	if (failed) {
+		fprintf(cli->out, "%u check%s failed.\n", failed, failed == 1 ? "" : "s");
+		return OSH_EXIT_ERROR;
+	}
+	if (degraded)
+		fprintf(cli->out, "All required checks passed, %u degraded.\n", degraded);
+	else
+		fputs("All checks passed.\n", cli->out);
+	return OSH_EXIT_OK;
+}
+
+/* Ask the daemon, or, when there is none, its program. */
+static int doctor(struct osh_cli *cli, const struct osh_args *args)
+{
+	osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
+	osh_auto_jval struct osh_jval *offline = NULL;
+	const struct osh_jval *checks;
+	osh_auto_rpc struct osh_rpc rpc;
+	enum osh_out_format format;
+	const char *what = "check this system";
+	int code;
+
+	osh_rpc_begin(&rpc, what);
+	if (args->pos_count && strcmp(args->pos[0], "check"))
+		return osh_cli_usage(cli, args, "unexpected argument %s", OSH_Q(args->pos[0]));
+	if (osh_out_format(cli, args, &format) < 0)
+		return OSH_EXIT_USAGE;
+	if (osh_rpc_try(cli, &rpc) == 0) {
+		code = osh_rpc_call(cli, &rpc, "Doctor", &reply);
+		checks = osh_jval_get(reply.params, "checks");
+	} else {
+		code = osh_daemon_doctor(cli, what, &offline);
+		checks = osh_jval_get(offline, "checks");
+	}
+	if (code)
+		return code;
+	return format == OSH_OUT_TABLE ? doctor_table(cli, checks)
+				       : osh_out_value(cli, format, checks);
+}
+
+const struct osh_cmd osh_cmd_doctor = {
+	.name = "doctor",
+	.aliases = "dr",
+	.args = "[check]",
+	.help = "Check what this system offers, and say how to mend it",
+	.opts = out_opts,
+	.pos_max = 1,
+	.fn = doctor,
+};
+
+static int selftest(struct osh_cli *cli, const struct osh_args *args)
+{
+	osh_auto_rpc struct osh_rpc rpc;
+	int code;
+
+	osh_rpc_begin(&rpc, "run the self-test");
+	osh_json_kz(&rpc.j, "sandbox", osh_args_pos(args, 0));
+	code = osh_rpc_start(cli, &rpc, "Selftest", OSH_CTL_MORE);
+	while (code == 0) {
+		osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
+
+		code = osh_rpc_next(cli, &rpc, -1, &reply);
+		if (code)
+			return code;
+		if (osh_jval_get(reply.params, "check"))
+			(void)print_check(cli,
+					  osh_jval_get(reply.params, "check")); /* counted there */
+		if (reply.continues)
+			continue;
+		fprintf(cli->out, "\n%" PRIu64 " passed, %" PRIu64 " failed\n",
+			osh_reply_u64(&reply, "passed"), osh_reply_u64(&reply, "failed"));
+		return osh_reply_u64(&reply, "failed") ? OSH_EXIT_ERROR : OSH_EXIT_OK;
+	}
+	return code;
+}
+
+const struct osh_cmd osh_cmd_selftest = {
+	.name = "selftest",
+	.args = "[SANDBOX]",
+	.help = "Try from inside a sandbox whether the fence holds",
+	.complete = "sandbox",
+	.pos_max = 1,
+	.fn = selftest,
+};
+
+/* ---- introspection ---- */
+
+static int print_rows(struct osh_cli *cli, const struct osh_ctl_reply *reply)
+{
+	const struct osh_jval *columns = osh_jval_get(reply->params, "columns");
+	const struct osh_jval *rows = osh_jval_get(reply->params, "rows");
+	const char *names[32] = { 0 }, *cells[32];
+	size_t n = OSH_MIN(osh_jval_len(columns), OSH_ARRAY_SIZE(names));
+	struct osh_table t = { .columns = names, .n_columns = n };
+
+	if (*osh_reply_z(reply, "title"))
+		fprintf(cli->out, "%s\n\n", osh_reply_z(reply, "title"));
+	for (size_t i = 0; i < n; i++)
+		names[i] = osh_jval_z(osh_jval_at(columns, i), "");
+	for (size_t r = 0; n && r < osh_jval_len(rows); r++) {
+		for (size_t i = 0; i < n; i++)
+			cells[i] = osh_jval_z(osh_jval_at(osh_jval_at(rows, r), i), "");
+		if (osh_table_row(&t, cells) < 0)
+			return osh_cli_fail(cli, "print the table", NULL, "out of memory");
+	}
+	if (n)
+		osh_table_print(cli, &t);
+	return OSH_EXIT_OK;
+}
+
+static int introspect(struct osh_cli *cli, const struct osh_args *args, const char *topic)
+{
+	osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
+	osh_auto_rpc struct osh_rpc rpc;
+	enum osh_out_format format;
+	int code;
+
+	osh_rpc_begin(&rpc, "look into the daemon");
+	if (osh_out_format(cli, args, &format) < 0)
+		return OSH_EXIT_USAGE;
+	osh_json_kz(&rpc.j, "topic", topic);
+	osh_json_kz(&rpc.j, "sandbox", osh_args_pos(args, 0));
+	osh_json_kz(&rpc.j, "argument", osh_args_pos(args, 1));
+	code = osh_rpc_call(cli, &rpc, "Introspect", &reply);
+	if (code)
+		return code;
+	if (format == OSH_OUT_TABLE)
+		return print_rows(cli, &reply);
+	return osh_out_value(cli, format,
+			     osh_jval_get(reply.params, "data") ? osh_jval_get(reply.params, "data")
+								: reply.params);
+}
+
+static int show_bpf(struct osh_cli *cli, const struct osh_args *args)
+{
+	return introspect(cli, args, "bpf");
+}
+
+static int show_flow(struct osh_cli *cli, const struct osh_args *args)
+{
+	return introspect(cli, args, "flow");
+}
+
+static int show_identity(struct osh_cli *cli, const struct osh_args *args)
+{
+	return introspect(cli, args, "identity");
+}
+
+static int show_counters(struct osh_cli *cli, const struct osh_args *args)
+{
+	return introspect(cli, args, "counters");
+}
+
+const struct osh_cmd osh_cmd_bpf = {
+	.name = "bpf",
+	.args = "[SANDBOX]",
+	.help = "Show programs, links and maps",
+	.opts = out_opts,
+	.complete = "sandbox",
+	.pos_max = 1,
+	.fn = show_bpf,
+};
+
+const struct osh_cmd osh_cmd_flow = {
+	.name = "flow",
+	.args = "[SANDBOX]",
+	.help = "Show connections under way",
+	.opts = out_opts,
+	.complete = "sandbox",
+	.pos_max = 1,
+	.fn = show_flow,
+};
+
+const struct osh_cmd osh_cmd_identity = {
+	.name = "identity",
+	.args = "[SANDBOX [PID]]",
+	.help = "Show processes as the kernel identified them",
+	.opts = out_opts,
+	.complete = "sandbox",
+	.pos_max = 2,
+	.fn = show_identity,
+};
+
+const struct osh_cmd osh_cmd_counters = {
+	.name = "counters",
+	.help = "Show every counter of kernel and proxies",
+	.opts = out_opts,
+	.fn = show_counters,
+};
