@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs wire cases: text files with the bytes a client and an origin send and the exact bytes each
- * must receive. One case per file; see README. Prints "N passed, N failed, 0 skipped".
+ * must receive; see README. Prints "N passed, N failed, 0 skipped".
  */
 #include "harness.h"
 
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -35,6 +36,8 @@ struct run {
 	const char *file;
 	unsigned int line;
 	struct end client, origin;
+	bool threaded; /* the client's handshake runs beside */
+	pthread_t thread;
 	char why[8192];
 };
 
@@ -308,6 +311,26 @@ static bool client_tls(struct run *r, const char *sni)
 	return fail(r, "TLS handshake of the client failed", "", 0);
 }
 
+/* Send a ClientHello and finish the handshake in a thread of its own: the origin is this process. */
+static void *finish_handshake(void *arg)
+{
+	SSL *ssl = arg;
+
+	(void)SSL_connect(ssl);
+	return NULL;
+}
+
+static bool client_hello(struct run *r, const char *sni)
+{
+	r->client.ssl = SSL_new(client_ctx);
+	SSL_set_verify(r->client.ssl, SSL_VERIFY_NONE, NULL);
+	SSL_set_fd(r->client.ssl, r->client.fd);
+	if (strcmp(sni, "-") != 0)
+		SSL_set_tlsext_host_name(r->client.ssl, sni);
+	r->threaded = pthread_create(&r->thread, NULL, finish_handshake, r->client.ssl) == 0;
+	return r->threaded;
+}
+
 static bool origin_accept(struct run *r, const char *tls_host)
 {
 	SSL_CTX *ctx;
@@ -380,6 +403,8 @@ static bool step_event(struct run *r, struct step *s)
 			verdict = OSH_REC_DENY;
 		else if (!strcmp(s->word[i], "allow"))
 			verdict = OSH_REC_ALLOW;
+		else if (!strcmp(s->word[i], "audit"))
+			verdict = OSH_REC_AUDIT;
 		else if (!strncmp(s->word[i], "reason=", 7))
 			reason = reason_of(s->word[i] + 7);
 		else
@@ -395,6 +420,10 @@ static bool step_event(struct run *r, struct step *s)
 
 static bool on_end(struct run *r, struct step *s, struct end *e, int i)
 {
+	if (r->threaded && e == &r->client) {
+		pthread_join(r->thread, NULL);
+		r->threaded = false;
+	}
 	if (e->fd < 0)
 		return fail(r, "not connected", "", 0);
 	if (is(s, i, "send"))
@@ -438,10 +467,21 @@ static bool step(struct run *r, struct step *s)
 		return step_connect(r, s);
 	if (is(s, 0, "tls"))
 		return client_tls(r, s->word[1]);
+	if (is(s, 0, "rawtls"))
+		return client_hello(r, s->word[1]);
 	if (is(s, 0, "event"))
 		return step_event(r, s);
 	if (is(s, 0, "origin") && is(s, 1, "accept"))
 		return origin_accept(r, s->words > 2 ? s->word[3] : NULL);
+	if (is(s, 0, "origin") && is(s, 1, "badtls")) {
+		/* shows a certificate for another name; the proxy must break off */
+		r->origin.ssl = SSL_new(harness_origin_ctx(h, s->word[2]));
+		SSL_set_fd(r->origin.ssl, r->origin.fd);
+		return SSL_accept(r->origin.ssl) != 1 ||
+				       SSL_read(r->origin.ssl, path, sizeof(path)) <= 0
+			       ? true
+			       : fail(r, "the proxy took a wrong certificate", "", 0);
+	}
 	if (is(s, 0, "origin") && is(s, 1, "none"))
 		return tcp_accept(origin_listener, 50) < 0 ? true
 							   : fail(r, "somebody connected", "", 0);
@@ -450,32 +490,50 @@ static bool step(struct run *r, struct step *s)
 	return on_end(r, s, &r->client, 0);
 }
 
-static bool run_case(const char *file)
+/* Steps from @at up to the next "case"; *ret_next is where that is. */
+static bool run_case(const char *file, struct step *steps, size_t n, size_t at, size_t *ret_next)
 {
-	osh_auto_bufmem struct osh_buf text;
 	struct run r = { .file = file, .client.fd = -1, .origin.fd = -1 };
-	struct step *steps;
+	const char *name = is(&steps[at], 0, "case") ? steps[at++].word[1] : "";
 	bool ok = true;
-	size_t n;
 
-	osh_buf_init(&text, TEXT_MAX, 0);
-	if (osh_fs_read(file, TEXT_MAX, &text) < 0)
-		die("cannot read %s", file);
-	n = parse(file, text.data, &steps);
 	harness_events_clear(h);
-	for (size_t i = 0; i < n && ok; i++)
-		ok = step(&r, &steps[i]);
+	for (; at < n && !is(&steps[at], 0, "case"); at++)
+		if (ok)
+			ok = step(&r, &steps[at]);
+	*ret_next = at;
 	if (!ok) {
-		printf("FAIL %s:%u: %s\n", file, r.line, r.why);
+		printf("FAIL %s:%u %s: %s\n", file, r.line, name, r.why);
 		harness_events_print(h);
 	}
+	if (r.threaded)
+		pthread_join(r.thread, NULL);
 	end_close(&r.client);
 	end_close(&r.origin);
 	for (int fd; (fd = tcp_accept(origin_listener, 0)) >= 0;)
 		close(fd);
 	if (!harness_quiet(h, 3000)) {
-		printf("FAIL %s: connections are left over\n", file);
+		printf("FAIL %s %s: connections are left over\n", file, name);
 		ok = false;
+	}
+	return ok;
+}
+
+static void run_file(const char *file, unsigned int *passed, unsigned int *failed)
+{
+	osh_auto_bufmem struct osh_buf text;
+	struct step *steps;
+	size_t n, at = 0;
+
+	osh_buf_init(&text, TEXT_MAX, 0);
+	if (osh_fs_read(file, TEXT_MAX, &text) < 0)
+		die("cannot read %s", file);
+	n = parse(file, text.data, &steps);
+	while (at < n) {
+		if (run_case(file, steps, n, at, &at))
+			++*passed;
+		else
+			++*failed;
 	}
 	for (size_t i = 0; i < n; i++) {
 		osh_buf_fini(&steps[i].text);
@@ -483,7 +541,6 @@ static bool run_case(const char *file)
 			free(steps[i].word[w]);
 	}
 	free(steps);
-	return ok;
 }
 
 static void trust_sandbox_ca(void)
@@ -511,12 +568,8 @@ int main(int argc, char **argv)
 	h = harness_start(config);
 	trust_sandbox_ca();
 	harness_policy(h, "tests/wire/policies/basic.yaml");
-	for (int i = 1; i < argc; i++) {
-		if (run_case(argv[i]))
-			passed++;
-		else
-			failed++;
-	}
+	for (int i = 1; i < argc; i++)
+		run_file(argv[i], &passed, &failed);
 	SSL_CTX_free(client_ctx);
 	harness_stop(h);
 	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
