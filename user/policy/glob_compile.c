@@ -651,6 +651,11 @@ static int check_host_shape(struct osh_str host, const char **ret_why)
 		bool star = has_any(label, "*");
 		bool dstar = memmem(label.p, label.n, "**", 2) != NULL;
 
+		if (!label.n) {
+			/* a trailing dot would make "*.tld." look like three labels */
+			*ret_why = "invalid host wildcard: empty label";
+			return -EBADMSG;
+		}
 		if (dstar && i > 0) {
 			*ret_why = "invalid host wildcard: '**' only as the whole first label";
 			return -EBADMSG;

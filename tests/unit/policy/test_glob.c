@@ -224,6 +224,7 @@ static void malformed_is_refused(void **state)
 	refused(OSH_GLOB_ENDPOINT_PATH, "/{a");
 	refused(OSH_GLOB_HOST, "*");
 	refused(OSH_GLOB_HOST, "*.com");
+	refused(OSH_GLOB_HOST, "*.com.");
 	refused(OSH_GLOB_HOST, "a.**.example.com");
 	refused(OSH_GLOB_HOST, "x**.example.com");
 	refused(OSH_GLOB_HOST, "a.b*.example.com");
