@@ -13,10 +13,13 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
+#include "daemon/alias.h"
 #include "policy/decide.h"
 #include "policy/hash.h"
 #include "policy/validate.h"
 #include "sys/fs.h"
+
+#define ALIAS_BYTES (16u << 20) /* ceiling for the resolved binaries of a policy */
 
 enum { ANSWER_MS = 5000 };
 
@@ -102,6 +105,25 @@ static uint64_t next_generation(struct osh_monitor *m)
 	return ++m->generation;
 }
 
+static int compile(struct osh_publish *p, const char *hash, struct osh_buf *block)
+{
+	const struct osh_image_alias *aliases = NULL;
+	osh_auto_arena struct osh_arena arena;
+	size_t n = 0;
+	int r;
+
+	osh_arena_init(&arena, ALIAS_BYTES);
+	if (p->sb->proc.pid > 0) {
+		r = osh_alias_collect(p->sb->proc.pid, p->doc, &arena, &aliases, &n);
+		/* fewer names only means fewer grants */
+		if (r < 0)
+			osh_log_warn_errno(r, "cannot look up the binaries of sandbox %s; paths of "
+					      "the policy count as written",
+					   OSH_Q(p->sb->name));
+	}
+	return osh_image_compile_with(p->doc, p->policy.generation, hash, aliases, n, block);
+}
+
 /* Revision text to image; @message gets the reason for people. */
 static int build(struct osh_publish *p, struct osh_buf *message)
 {
@@ -127,7 +149,7 @@ static int build(struct osh_publish *p, struct osh_buf *message)
 	p->policy.generation = next_generation(p->sb->m);
 	p->policy.version = p->version;
 	p->policy.global = p->global;
-	r = osh_image_compile(p->doc, p->policy.generation, rev.hash, &block);
+	r = compile(p, rev.hash, &block);
 	if (r == 0)
 		r = map_image(&p->policy, &block);
 	if (r < 0)

@@ -227,6 +227,7 @@ static int add_class(struct img_build *b, const struct osh_entry *entry, uint32_
 			r = add_binary(b, bin, b->aliases[k].to, class_id);
 			if (r < 0)
 				return r;
+			break; /* a path leads to one place */
 		}
 	}
 	rec.binaries.count = img_build_count(b, IMG_BINARIES) - rec.binaries.first;
