@@ -261,7 +261,11 @@ static int parse_add_endpoint(struct spec *s, struct osh_merge_op *op)
 	op->rule = s->p->rule_name;
 	if (op->rule.n == 0)
 		op->rule = osh_merge_rule_name(&s->p->merge->arena, ep->host, port);
-	return op->rule.p ? 0 : -ENOMEM;
+	if (!op->rule.p)
+		return -ENOMEM;
+	if (op->rule.n > OSH_NODE_MAX_KEY_BYTES)
+		return bad_plain(s, "host is too long to name a rule after it; give --rule-name");
+	return 0;
 }
 
 struct osh_str osh_merge_rule_name(struct osh_arena *arena, struct osh_str host, unsigned int port)
