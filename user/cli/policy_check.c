@@ -98,14 +98,15 @@ const struct osh_cmd osh_cmd_policy_check = {
 	.name = "check",
 	.aliases = "lint",
 	.args = "FILE...",
-	.help = "validate policy files and show every error and warning",
+	.help = "Validate policy files and show every error and warning",
 	.more = "Needs no daemon and no privilege. Exit code 1 when a file is refused; warnings alone "
 		"do not fail. FILE may be - for standard input.",
 	.opts =
 		(const struct osh_opt[]){
 			{ "portable", 0, NULL,
-			  "also warn about what other OpenShell releases treat differently", 0, NULL },
-			{ "output", 'o', "FORMAT", "table or json", 0, "table json" },
+			  "Also warn about what other OpenShell releases treat differently", 0,
+			  NULL },
+			{ "output", 'o', "FORMAT", "Table or json", 0, "table json" },
 			{ 0 },
 		},
 	.complete = "file",
@@ -180,17 +181,17 @@ static int run_fmt(struct osh_cli *cli, const struct osh_args *args)
 const struct osh_cmd osh_cmd_policy_fmt = {
 	.name = "fmt",
 	.args = "FILE...",
-	.help = "print a policy in canonical form",
+	.help = "Print a policy in canonical form",
 	.more = "Maps sorted, default fields left out, the same meaning and the same hash. Comments "
 		"are not kept.",
 	.opts =
 		(const struct osh_opt[]){
-			{ "write", 'w', NULL, "write the result back to FILE", 0, NULL },
-			{ "force", 'f', NULL, "with --write: also when comments are lost", 0,
+			{ "write", 'w', NULL, "Write the result back to FILE", 0, NULL },
+			{ "force", 'f', NULL, "With --write: also when comments are lost", 0,
 			  NULL },
 			{ "check", 0, NULL,
-			  "print nothing, exit 1 if FILE is not in canonical form", 0, NULL },
-			{ "output", 'o', "FORMAT", "table (YAML) or json", 0, "table json" },
+			  "Print nothing, exit 1 if FILE is not in canonical form", 0, NULL },
+			{ "output", 'o', "FORMAT", "Table (YAML) or json", 0, "table json" },
 			{ 0 },
 		},
 	.complete = "file",

@@ -622,14 +622,14 @@ static int run_diff(struct osh_cli *cli, const struct osh_args *args)
 const struct osh_cmd osh_cmd_policy_diff = {
 	.name = "diff",
 	.args = "OLD NEW",
-	.help = "show what a new policy allows or refuses that the old one did not",
+	.help = "Show what a new policy allows or refuses that the old one did not",
 	.more = "Compares decisions, not text: both policies are asked about every host, port, binary, "
 		"method, path and operation that either names. '+' more is allowed, '-' less, '~' "
 		"another treatment, '!' a static section that cannot change on a running sandbox.",
 	.opts =
 		(const struct osh_opt[]){
-			{ "exit-code", 0, NULL, "exit 1 when there is a difference", 0, NULL },
-			{ "output", 'o', "FORMAT", "table or json", 0, "table json" },
+			{ "exit-code", 0, NULL, "Exit 1 when there is a difference", 0, NULL },
+			{ "output", 'o', "FORMAT", "Table or json", 0, "table json" },
 			{ 0 },
 		},
 	.complete = "file",

@@ -321,22 +321,22 @@ static int run_explain(struct osh_cli *cli, const struct osh_args *args)
 const struct osh_cmd osh_cmd_policy_explain = {
 	.name = "explain",
 	.args = "URL|HOST:PORT",
-	.help = "say which rule decides about a connection or request, and what would change it",
+	.help = "Say which rule decides about a connection or request, and what would change it",
 	.more = "Shows the deciding rule, the rules that nearly matched and the YAML to add. With a "
 		"URL a request is judged (GET, or POST with --data); with HOST:PORT the connection "
 		"alone. The exit code is 0 whatever the verdict. Address checks are not part of it.",
 	.opts =
 		(const struct osh_opt[]){
-			{ "policy", 'p', "FILE", "policy file", 0, "file" },
-			{ "binary", 'b', "PATH", "executable that connects", 0, "file" },
-			{ "ancestor", 'a', "PATH", "its parent, grandparent, ..., nearest first",
+			{ "policy", 'p', "FILE", "Policy file", 0, "file" },
+			{ "binary", 'b', "PATH", "Executable that connects", 0, "file" },
+			{ "ancestor", 'a', "PATH", "Its parent, grandparent, ..., nearest first",
 			  OSH_OPT_REPEAT, "file" },
-			{ "request", 'X', "METHOD", "method of the request", 0,
+			{ "request", 'X', "METHOD", "Method of the request", 0,
 			  "GET HEAD POST PUT PATCH DELETE" },
-			{ "header", 'H', "FIELD", "field of the request, 'Name: value'",
+			{ "header", 'H', "FIELD", "Field of the request, 'Name: value'",
 			  OSH_OPT_REPEAT, NULL },
-			{ "data", 'd', "TEXT", "body of the request", 0, NULL },
-			{ "output", 'o', "FORMAT", "table or json", 0, "table json" },
+			{ "data", 'd', "TEXT", "Body of the request", 0, NULL },
+			{ "output", 'o', "FORMAT", "Table or json", 0, "table json" },
 			{ 0 },
 		},
 	.pos_min = 1,

@@ -327,7 +327,7 @@ static int run_schema(struct osh_cli *cli, const struct osh_args *args)
 
 const struct osh_cmd osh_cmd_policy_schema = {
 	.name = "schema",
-	.help = "print the JSON Schema of policy files, for editors",
+	.help = "Print the JSON Schema of policy files, for editors",
 	.more = "The schema knows names and types; `policy check` knows the rest.",
 	.opts =
 		(const struct osh_opt[]){

@@ -348,7 +348,7 @@ static int run_test(struct osh_cli *cli, const struct osh_args *args)
 const struct osh_cmd osh_cmd_policy_test = {
 	.name = "test",
 	.args = "FILE [TESTS]",
-	.help = "run the unit tests of a policy",
+	.help = "Run the unit tests of a policy",
 	.more = "TESTS defaults to FILE with .test.yaml for .yaml. It has `tests:`, a list of\n"
 		"  - name: TEXT, request: METHOD URL (or connect: HOST:PORT), binary: PATH,\n"
 		"    ancestors: [PATH...], headers: {NAME: VALUE}, body: TEXT,\n"
@@ -357,7 +357,7 @@ const struct osh_cmd osh_cmd_policy_test = {
 		"fails.",
 	.opts =
 		(const struct osh_opt[]){
-			{ "output", 'o', "FORMAT", "table or json", 0, "table json" },
+			{ "output", 'o', "FORMAT", "Table or json", 0, "table json" },
 			{ 0 },
 		},
 	.complete = "file",

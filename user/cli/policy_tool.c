@@ -100,11 +100,11 @@ int osh_tool_wants_json(struct osh_cli *cli, const struct osh_args *args)
 {
 	const char *o = osh_args_get(args, "output");
 
-	if (!o || !strcmp(o, "table"))
+	if (!o || !strcmp(o, "table") || !strcmp(o, "yaml"))
 		return 0;
 	if (!strcmp(o, "json"))
 		return 1;
-	(void)osh_cli_usage(cli, args, "--output is table or json, got %s", OSH_Q(o));
+	(void)osh_cli_usage(cli, args, "--output is table, yaml or json, got %s", OSH_Q(o));
 	return -EINVAL;
 }
 

@@ -45,7 +45,7 @@ int osh_tool_compile(const struct osh_policy *policy, struct osh_buf *block,
 
 #define osh_auto_tool OSH_CLEANUP(osh_tool_close) /* struct osh_tool_policy */
 
-/* -o json: 1; -o table or nothing: 0; anything else: a usage error was printed, -EINVAL. */
+/* -o json: 1; -o table, yaml or nothing: 0; anything else: a usage error was printed, -EINVAL. */
 int osh_tool_wants_json(struct osh_cli *cli, const struct osh_args *args);
 /* Write @text to stdout; OSH_EXIT_OK, or OSH_EXIT_ERROR with a message. @r < 0 counts as failed. */
 int osh_tool_print(struct osh_cli *cli, int r, const struct osh_buf *text);

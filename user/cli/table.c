@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The command table. */
 #include "cli/table.h"
+#include "cli/policy_tool.h"
 
 static const struct osh_cmd *const sandbox_subs[] = {
 	&osh_cmd_sandbox_create, &osh_cmd_sandbox_connect, &osh_cmd_sandbox_exec,
@@ -15,6 +16,14 @@ static const struct osh_cmd *const policy_subs[] = {
 	&osh_cmd_policy_update,
 	&osh_cmd_policy_rollback,
 	&osh_cmd_policy_delete,
+	/* offline: no daemon */
+	&osh_cmd_policy_check,
+	&osh_cmd_policy_explain,
+	&osh_cmd_policy_test,
+	&osh_cmd_policy_diff,
+	&osh_cmd_policy_fmt,
+	&osh_cmd_policy_merge,
+	&osh_cmd_policy_schema,
 	NULL,
 };
 
