@@ -38,4 +38,4 @@ fuzz: $(if $(F),$(O)/fuzz/fuzz_$(F)) ## fuzz one target: F=name T=seconds; new i
 	$(if $(F),,@echo 'targets: $(fuzz-names)')
 	$(if $(F),$(Q)mkdir -p $(O)/fuzz/corpus/$(F) && cd $(O)/fuzz && \
 		./fuzz_$(F) -max_total_time=$(T) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-		$(wildcard $(CURDIR)/tests/fuzz/$(F).options) corpus/$(F) $(CURDIR)/tests/fuzz/corpus/$(F))
+		$(patsubst %,-dict=%,$(wildcard $(CURDIR)/tests/fuzz/$(F).dict)) corpus/$(F) $(CURDIR)/tests/fuzz/corpus/$(F))
