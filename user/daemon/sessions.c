@@ -157,6 +157,18 @@ static void on_started(struct osh_session *s, struct osh_init_event *ev)
 	osh_ctl_reply_continue(call);
 }
 
+/* The connection to init is gone or useless. */
+static void end_call(struct osh_session *s)
+{
+	struct osh_ctl_call *call = s->waiter.call;
+
+	s->waiter.call = NULL;
+	if (call)
+		osh_ctl_fail(call, OSH_CTL_ERR_UNAVAILABLE, NULL,
+			     "the session ended: sandbox %s has stopped", OSH_Q(s->sb->name));
+	session_end(s);
+}
+
 static void on_init(struct osh_src *src, uint32_t events)
 {
 	struct osh_session *s = osh_container_of(src, struct osh_session, src);
@@ -169,18 +181,20 @@ static void on_init(struct osh_src *src, uint32_t events)
 		if (r == -EAGAIN)
 			return;
 		if (r < 0) {
-			struct osh_ctl_call *call = s->waiter.call;
-
-			s->waiter.call = NULL;
-			if (call)
-				osh_ctl_fail(call, OSH_CTL_ERR_UNAVAILABLE, NULL,
-					     "the session ended: sandbox %s has stopped",
-					     OSH_Q(s->sb->name));
-			session_end(s);
+			end_call(s);
 			return;
 		}
 		switch (ev.type) {
 		case OSH_INIT_EVENT_STARTED:
+			/* init is as untrusted as the agent: once, and with what was asked for */
+			if (s->started || s->tty != (ev.pty_fd >= 0)) {
+				osh_close_ptr(&ev.pty_fd);
+				osh_log_warn(
+					"init of sandbox %s broke its protocol; ending the session",
+					OSH_Q(s->sb->name));
+				end_call(s);
+				return;
+			}
 			on_started(s, &ev);
 			break;
 		case OSH_INIT_EVENT_FAILED:
