@@ -60,6 +60,9 @@ static __always_inline __u32 policy_verdict(struct osh_flow_rec *rec, __u32 kind
 	/* the explicit proxy's destination is in a request nobody has read yet */
 	if (kind == OSH_FLOW_EXPLICIT || (flags & OSH_POL_ALL_TO_PROXY))
 		return 0;
+	if ((flags & OSH_POL_WEB_TO_PROXY) &&
+	    (rec->dst_port_be == bpf_htons(80) || rec->dst_port_be == bpf_htons(443)))
+		return 0;
 
 	key.kind = rec->host_id ? OSH_POL_HOST : OSH_POL_ADDR;
 	key.id = rec->host_id;

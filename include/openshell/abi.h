@@ -380,6 +380,7 @@ enum osh_pol_kind {
 enum osh_pol_flags {
 	OSH_POL_ALL_TO_PROXY = 1u << 0, /* the kernel denies nothing by policy */
 	OSH_POL_LITERALS_LISTED = 1u << 1, /* every reachable literal address has an ADDR row */
+	OSH_POL_WEB_TO_PROXY = 1u << 2, /* ports 80 and 443: the proxy answers with the reason */
 };
 
 struct osh_pol_key {

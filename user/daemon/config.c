@@ -144,6 +144,7 @@ static const struct osh_key top_keys[] = {
 	U32("workers", workers),
 	OSH_KEY_FIELD("proxy_port", OSH_KEY_U16, 0, struct osh_config, proxy_port),
 	STR("deny_errno", deny_errno),
+	STR("kernel_deny", kernel_deny),
 	OSH_KEY_CALL("resolver", OSH_KEY_MAP, 0, set_resolver),
 	OSH_KEY_CALL("trust", OSH_KEY_MAP, 0, set_trust),
 	OSH_KEY_CALL("log", OSH_KEY_MAP, 0, set_log),
@@ -168,6 +169,7 @@ static void set_defaults(struct osh_config *cfg)
 	cfg->default_policy = OSH_STR("");
 	cfg->proxy_port = 3128;
 	cfg->deny_errno = OSH_STR("ECONNREFUSED");
+	cfg->kernel_deny = OSH_STR("non_web");
 	cfg->system_bundle = OSH_STR("/etc/ssl/certs/ca-certificates.crt");
 	cfg->log.dir = OSH_STR("");
 	cfg->log.segment_bytes = 8 << 20;
@@ -222,6 +224,10 @@ static void check(const struct osh_config *cfg, struct osh_diag *diag)
 			diag, 0, 0,
 			"deny_errno must be ECONNREFUSED, EPERM, EACCES or ENETUNREACH, got %s",
 			osh_quote(cfg->deny_errno));
+	if (!osh_str_is(cfg->kernel_deny, "none") && !osh_str_is(cfg->kernel_deny, "non_web") &&
+	    !osh_str_is(cfg->kernel_deny, "all"))
+		osh_diag_err(diag, 0, 0, "kernel_deny must be none, non_web or all, got %s",
+			     osh_quote(cfg->kernel_deny));
 	check_proxy(cfg, diag);
 	if (cfg->log.segment_bytes < 65536 || cfg->log.segments < 2)
 		osh_diag_err(

@@ -50,6 +50,7 @@ struct osh_config {
 	uint32_t workers; /* 0: one per core */
 	uint16_t proxy_port;
 	struct osh_str deny_errno;
+	struct osh_str kernel_deny; /* what connect() itself refuses: none, non_web, all */
 
 	struct osh_config_list resolver_servers; /* empty: /etc/resolv.conf */
 	struct osh_config_host *hosts;

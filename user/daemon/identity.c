@@ -6,7 +6,7 @@
  * events, as soon as they run, so that the hash of an ancestor is known after it is gone. What
  * cannot be read stays UNKNOWN, which matches no policy binary.
  */
-#include "daemon/monitor.h"
+#include "daemon/publish.h"
 
 #include <errno.h>
 
@@ -205,6 +205,8 @@ static void ident_done(struct osh_idents *ids, struct ident *id, int err)
 			report_mismatch(ids->m, id);
 	}
 	answer_waiters(id);
+	if (id->state == IDENT_DONE && osh_sb_by_id(ids->m, id->exe.ident.sandbox))
+		osh_kmap_add_exe(osh_sb_by_id(ids->m, id->exe.ident.sandbox), id->exe.id);
 }
 
 /* The file may have changed while it was read: its key must still be the one that ran. */
@@ -379,6 +381,34 @@ void osh_idents_forget(struct osh_monitor *m, uint32_t sandbox)
 			free(f);
 		}
 	}
+}
+
+static int visit(const struct ident *id, osh_ident_fn *fn, void *arg)
+{
+	bool hashed = id->state == IDENT_DONE && id->status != OSH_EXE_UNKNOWN;
+	bool usable = !(id->exe.flags & OSH_EXE_UNUSABLE) && id->status != OSH_EXE_MISMATCH;
+
+	return fn(id->exe.id, id->exe.path, hashed ? id->sha256 : NULL, usable, arg);
+}
+
+int osh_idents_each(struct osh_monitor *m, uint32_t sandbox, osh_ident_fn *fn, void *arg)
+{
+	for (unsigned int i = 0; i < BUCKETS; i++) {
+		for (const struct ident *id = m->idents->by_id[i]; id; id = id->next) {
+			int r = id->exe.ident.sandbox == sandbox ? visit(id, fn, arg) : 0;
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+int osh_idents_one(struct osh_monitor *m, uint32_t exe, osh_ident_fn *fn, void *arg)
+{
+	const struct ident *id = find(m->idents, exe);
+
+	return id ? visit(id, fn, arg) : -ENOENT;
 }
 
 const char *osh_idents_path(struct osh_monitor *m, uint32_t exe)

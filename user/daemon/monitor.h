@@ -196,6 +196,16 @@ void osh_idents_on_exe(struct osh_monitor *m, uint32_t exe, uint32_t sandbox);
 void osh_idents_forget(struct osh_monitor *m, uint32_t sandbox);
 /* Path of an exe id for log lines; "" when unknown. Valid until the next call. */
 const char *osh_idents_path(struct osh_monitor *m, uint32_t exe);
+/*
+ * Every executable known of a sandbox. @sha256 NULL: not hashed (yet); @usable false: it matches no
+ * policy binary (deleted, in memory only, content changed).
+ */
+typedef int osh_ident_fn(uint32_t exe, const char *path, const uint8_t *sha256, bool usable,
+			 void *arg);
+int osh_idents_each(struct osh_monitor *m, uint32_t sandbox, osh_ident_fn *fn,
+		    void *arg) OSH_MUST_CHECK;
+/* The same for one; -ENOENT. */
+int osh_idents_one(struct osh_monitor *m, uint32_t exe, osh_ident_fn *fn, void *arg) OSH_MUST_CHECK;
 /* {"path","sha256","status","flags"} of one exe id, for introspection. */
 void osh_idents_json(struct osh_monitor *m, uint32_t exe, struct osh_json *j);
 
@@ -203,6 +213,9 @@ void osh_idents_json(struct osh_monitor *m, uint32_t exe, struct osh_json *j);
 int osh_names_load(struct osh_sandbox *sb) OSH_MUST_CHECK; /* from the kernel's table */
 void osh_names_free(struct osh_sandbox *sb);
 void osh_names_on_ask(struct osh_role *role, uint64_t cookie, const struct osh_msg_name *ask);
+int osh_names_each(const struct osh_sandbox *sb,
+		   int (*fn)(uint32_t host_id, const char *host, void *arg),
+		   void *arg) OSH_MUST_CHECK;
 /* Host of an id; NULL if there is none. */
 const char *osh_names_host(const struct osh_sandbox *sb, uint32_t host_id);
 

@@ -4,7 +4,7 @@
  * reused while the sandbox lives) and keeps them in the kernel's pinned table, where they survive a
  * restart of the daemon: programs cache addresses.
  */
-#include "daemon/monitor.h"
+#include "daemon/publish.h"
 
 #include <errno.h>
 
@@ -109,6 +109,19 @@ void osh_names_free(struct osh_sandbox *sb)
 	sb->names = NULL;
 }
 
+int osh_names_each(const struct osh_sandbox *sb,
+		   int (*fn)(uint32_t host_id, const char *host, void *arg), void *arg)
+{
+	for (uint32_t i = 0; sb->names && i < sb->names->cap; i++) {
+		const struct name *n = sb->names->by_id[i];
+		int r = n ? fn(n->id, n->host, arg) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 const char *osh_names_host(const struct osh_sandbox *sb, uint32_t host_id)
 {
 	const struct osh_names *names = sb->names;
@@ -136,6 +149,7 @@ static int allocate(struct osh_sandbox *sb, const char *host, uint32_t *ret_id)
 		(void)!osh_kern_name_del(sb->m->kern, sb->id, id); /* -ENOMEM is the news */
 		return r;
 	}
+	osh_kmap_add_name(sb, id, host);
 	*ret_id = id;
 	return 0;
 }

@@ -29,7 +29,12 @@ struct osh_publish {
 	void *arg;
 };
 
-/* Kernel rows for an image: kmap.c */
+/*
+ * kmap.c: the kernel's share of an image. All rows at once, or what a new name or a newly hashed
+ * executable adds to the policy in force (nothing to do, and no error, when there is none).
+ */
 int osh_kmap_publish(struct osh_sandbox *sb, const struct osh_sb_policy *policy) OSH_MUST_CHECK;
+void osh_kmap_add_name(struct osh_sandbox *sb, uint32_t host_id, const char *host);
+void osh_kmap_add_exe(struct osh_sandbox *sb, uint32_t exe);
 
 #endif
