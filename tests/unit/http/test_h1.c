@@ -269,6 +269,36 @@ static void requests_fit_their_place(void **state)
 	assert_int_equal(build("GET ftp://a/ HTTP/1.1\r\n" HOST, &proxy, &req), OSH_REQ_BAD_SCHEME);
 }
 
+/* The byte table against the words of RFC 9110 and 9112, one byte at a time. */
+static void every_byte_has_its_class(void **state)
+{
+	struct osh_h1_head h;
+
+	(void)state;
+	for (unsigned int c = 0; c < 256; c++) {
+		char byte = (char)c, text[64];
+		bool tchar = osh_is_alnum(byte) || (c && strchr("!#$%&'*+-.^_`|~", (int)c));
+		bool target = c > 0x20 && c != 0x7f, value = c == '\t' || (c >= 0x20 && c != 0x7f);
+		size_t n;
+
+		assert_int_equal(osh_h1_is_token((struct osh_str){ &byte, 1 }), tchar);
+		n = (size_t)snprintf(text, sizeof(text), "GET /_ HTTP/1.1\r\n\r\n");
+		text[5] = byte;
+		osh_h1_init(&h, OSH_H1_REQUEST);
+		assert_int_equal(osh_h1_parse(&h, text, n, &limits) == 0, target);
+		n = (size_t)snprintf(text, sizeof(text),
+				     "GET / HTTP/1.1\r\nA: 123456_8901234567\r\n\r\n");
+		text[25] = byte;
+		osh_h1_init(&h, OSH_H1_REQUEST);
+		assert_int_equal(osh_h1_parse(&h, text, n, &limits) == 0, value && c < 0x80);
+		n = (size_t)snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nA_A: 1\r\n\r\n");
+		text[17] = byte;
+		osh_h1_init(&h, OSH_H1_REQUEST);
+		/* a colon ends the name; then "A: 1" is the value */
+		assert_int_equal(osh_h1_parse(&h, text, n, &limits) == 0, tchar || c == ':');
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +308,7 @@ int main(void)
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(responses_are_framed),
 		cmocka_unit_test(known_names_are_found),
+		cmocka_unit_test(every_byte_has_its_class),
 		cmocka_unit_test(requests_fit_their_place),
 	};
 
