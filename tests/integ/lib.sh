@@ -16,7 +16,7 @@ BUILD=${OSH_BUILD:-$ROOT/build}
 W=$(mktemp -d /tmp/oshi.XXXXXX)
 chmod 755 "$W"
 TAG=oshi-$$
-DAEMON='' ORIGINS='' CONFIG_MORE=${CONFIG_MORE:-} HOSTS=''
+NO_HOSTS='{}' DAEMON='' ORIGINS='' CONFIG_MORE=${CONFIG_MORE:-} HOSTS=''
 PY=/usr/bin/python3
 # nothing of the caller's environment may decide a test
 for v in $(env | sed -n 's/^\([A-Za-z_]*\(PROXY\|proxy\|CERT\|CA_BUNDLE\|CAINFO\)[A-Za-z_]*\)=.*/\1/p'); do unset "$v"; done
@@ -82,7 +82,7 @@ daemon_config() {
 	  ca_files: [${CAS:-}]
 	resolver:
 	  servers: [${RESOLVERS:-}]
-	  hosts: ${HOSTS:-{}}
+	  hosts: ${HOSTS:-$NO_HOSTS}
 	$CONFIG_MORE
 	Y
 }
