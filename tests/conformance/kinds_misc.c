@@ -59,19 +59,24 @@ static bool row_event_level(const json_t *row, struct outcome *out)
 		const char *word;
 		int value;
 	} subjects[] = {
-		{ "connection", OSH_REC_CONNECT }, { "connect", OSH_REC_CONNECT },
-		{ "request", OSH_REC_L7 },	   { "l7", OSH_REC_L7 },
-		{ "http", OSH_REC_L7 },		   { "ssrf", OSH_REC_SSRF },
-		{ "bypass", OSH_REC_BYPASS },	   { "dns", OSH_REC_DNS },
-		{ "tls", OSH_REC_TLS },		   { "parser", OSH_REC_PARSER_REJECT },
-		{ "authority", OSH_REC_AUTHORITY },
+		{ "connect", OSH_REC_CONNECT }, { "l4", OSH_REC_CONNECT },
+		{ "request", OSH_REC_L7 }, { "l7", OSH_REC_L7 }, { "http", OSH_REC_L7 },
+		{ "websocket", OSH_REC_L7 }, { "ssrf", OSH_REC_SSRF }, { "bypass", OSH_REC_BYPASS },
+		{ "dns", OSH_REC_DNS }, { "tls", OSH_REC_TLS }, { "parser", OSH_REC_PARSER_REJECT },
+		{ "parse", OSH_REC_PARSER_REJECT }, { "authority", OSH_REC_AUTHORITY },
+		{ "upstream", OSH_REC_UPSTREAM }, { "process", OSH_REC_PROCESS },
+		{ "policy", OSH_REC_POLICY }, { "sandbox", OSH_REC_SANDBOX },
 	}, outcomes[] = {
+		{ "allow_upgrade", OSH_REC_ALLOW_UPGRADE }, { "upgrade", OSH_REC_ALLOW_UPGRADE },
 		{ "allowed", OSH_REC_ALLOW }, { "allow", OSH_REC_ALLOW },
-		{ "denied", OSH_REC_DENY },   { "deny", OSH_REC_DENY },
-		{ "blocked", OSH_REC_DENY },  { "rejected", OSH_REC_DENY },
-		{ "refused", OSH_REC_DENY },  { "mismatch", OSH_REC_DENY },
-		{ "detected", OSH_REC_DENY }, { "audited", OSH_REC_AUDIT },
-		{ "audit", OSH_REC_AUDIT },
+		{ "denied", OSH_REC_DENY }, { "deny", OSH_REC_DENY },
+		{ "blocked", OSH_REC_DENY }, { "rejected", OSH_REC_DENY },
+		{ "reject", OSH_REC_DENY }, { "refused", OSH_REC_DENY },
+		{ "mismatch", OSH_REC_DENY }, { "detected", OSH_REC_DENY },
+		{ "failed", OSH_REC_DENY }, { "audited", OSH_REC_AUDIT },
+		{ "audit", OSH_REC_AUDIT }, { "loaded", OSH_REC_NOTE },
+		{ "started", OSH_REC_NOTE }, { "exited", OSH_REC_NOTE },
+		{ "created", OSH_REC_NOTE }, { "deleted", OSH_REC_NOTE },
 	};
 	struct osh_str event = text_of(out, row, "event");
 	int class = -1, verdict = -1;
