@@ -350,7 +350,7 @@ static void sessions_end_as_asked_when_the_connection_goes(void **state)
 		false, OSH_INIT_ON_CLOSE_HUP, &ev);
 	SH("until [ -e /tmp/ready ]; do sleep 0.01; done");
 	(void)close(fd);
-	SH("for i in $(seq 500); do [ -e /tmp/hup ] && break; sleep 0.01; done; cat /tmp/hup; "
+	SH("for i in $(seq 500); do [ -s /tmp/hup ] && break; sleep 0.01; done; cat /tmp/hup; "
 	   "pgrep -af 'slee[p] 100' | cut -d' ' -f2- | sort; pkill -f 'slee[p] 100'");
 	OUT_IS("hup\nsleep 1002\nsleep 1003\n");
 }
