@@ -554,7 +554,7 @@ static pid_t spawn_proxy(struct harness *h, int sock)
 		if (!r)
 			r = osh_loop_run(osh_px_loop(px));
 		osh_px_free(px);
-		_exit(r ? 1 : 0);
+		exit(r ? 1 : 0); /* not _exit(): sanitizers report at exit */
 	}
 	return pid;
 }
@@ -566,7 +566,7 @@ static pid_t spawn_signer(int sock, int dir)
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		keep_only(sock, dir, -1);
-		_exit(osh_signer_main(sock, dir));
+		exit(osh_signer_main(sock, dir));
 	}
 	return pid;
 }

@@ -280,6 +280,7 @@ int main(void)
 	transparent();
 
 	harness_stop(h);
+	SSL_CTX_free(tls.ctx);
 	printf("%u passed, %u failed, 0 skipped\n", passed, failed);
 	return failed ? 1 : 0;
 }

@@ -475,7 +475,10 @@ static bool step(struct run *r, struct step *s)
 		return origin_accept(r, s->words > 2 ? s->word[3] : NULL);
 	if (is(s, 0, "origin") && is(s, 1, "badtls")) {
 		/* shows a certificate for another name; the proxy must break off */
-		r->origin.ssl = SSL_new(harness_origin_ctx(h, s->word[2]));
+		SSL_CTX *ctx = harness_origin_ctx(h, s->word[2]);
+
+		r->origin.ssl = SSL_new(ctx);
+		SSL_CTX_free(ctx);
 		SSL_set_fd(r->origin.ssl, r->origin.fd);
 		return SSL_accept(r->origin.ssl) != 1 ||
 				       SSL_read(r->origin.ssl, path, sizeof(path)) <= 0

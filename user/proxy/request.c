@@ -223,6 +223,20 @@ static void decide(struct osh_px_conn *c, const struct osh_request_facts *facts,
 		osh_decide_request(c->box->now.img, cls, osh_px_conn_host(c), c->port, facts, ret);
 }
 
+/* Does the policy want to judge what follows the upgrade? A blind relay would bypass it. */
+static bool judges_messages(struct osh_px_conn *c, const struct osh_request_facts *facts)
+{
+	const struct osh_idclass *cls = osh_px_who_class(c->box, c->who);
+	struct osh_route route;
+
+	if (c->inspect == OSH_INSPECT_AUTHORITY)
+		return false;
+	if (!cls)
+		return true;
+	osh_decide_route(c->box->now.img, cls, osh_px_conn_host(c), c->port, facts->path, &route);
+	return !route.found || route.ws_messages || route.inspect != OSH_INSPECT_REST;
+}
+
 int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf)
 {
 	struct osh_px *px = c->box->px;
@@ -276,6 +290,10 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 	decide(c, &facts, &rv);
 	if (rv.verdict == OSH_DECISION_DENY)
 		return deny(c, &rv, &facts);
+	if (c->upgrade && judges_messages(c, &facts))
+		return osh_px_answer(c, 403, "unsupported_l7_protocol", OSH_STR_NONE,
+				     OSH_STR("messages of this endpoint cannot be inspected"),
+				     OSH_STR_NONE);
 	osh_buf_reset(&px->out);
 	if (rv.verdict == OSH_DECISION_AUDIT && osh_req_reason(&rv, &facts, &px->out) < 0)
 		osh_buf_reset(&px->out);
