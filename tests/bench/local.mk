@@ -7,3 +7,18 @@ $(O)/tests/bench/bench_decide: $(O)/tests/bench/bench_decide.o $(libosh)
 	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $< $(libosh) $(osh-libs) $(LDLIBS)
 
 .PHONY: bench-decide
+
+# The proxy against other TLS-inspecting proxies: tests/bench/proxy.
+bench-progs := $(O)/tests/bench/load $(O)/tests/bench/px_serve
+bench-proxy: $(bench-progs) ## CPU of the proxy per request and connection, beside haproxy and nginx
+	$(Q)tests/bench/proxy $(O)
+
+$(O)/tests/bench/load: $(O)/tests/bench/load.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $< $(call pkg,libs,openssl) $(LDLIBS)
+
+$(O)/tests/bench/px_serve: $(O)/tests/bench/px_serve.o $(O)/tests/wire/harness.o $(libosh)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(libosh) $(osh-libs) $(LDLIBS)
+
+.PHONY: bench-proxy

@@ -55,9 +55,11 @@ struct harness {
 	size_t n_events;
 	char stats[8192];
 	uint64_t stats_cookie, stats_asked;
+	bool discard;
 };
 
 static struct shared *child_shared;
+static const char *trust_file;
 
 void die(const char *fmt, ...)
 {
@@ -234,7 +236,8 @@ static void drain_ring(struct harness *h)
 	size_t n;
 
 	while (!osh_ring_get(h->ring, buf, &n))
-		if (h->n_events < EVENTS && osh_rec_decode(buf, n, &h->events[h->n_events]) == 0)
+		if (!h->discard && h->n_events < EVENTS &&
+		    osh_rec_decode(buf, n, &h->events[h->n_events]) == 0)
 			h->n_events++;
 }
 
@@ -573,11 +576,15 @@ static pid_t spawn_signer(int sock, int dir)
 
 static void configure(struct harness *h, const char *config, int signer_for_proxy)
 {
+	osh_auto_bufmem struct osh_buf pem;
 	osh_auto_close int trust = -1;
-	struct osh_str pem = osh_ca_cert_pem(h->origin_ca);
 	int fds[4];
 
-	trust = osh_fs_memfd_sealed("trust", pem.p, pem.n);
+	osh_buf_init(&pem, 1 << 20, 0);
+	if (osh_buf_add_str(&pem, osh_ca_cert_pem(h->origin_ca)) < 0 ||
+	    (trust_file && osh_fs_read(trust_file, 1 << 20, &pem) < 0))
+		die("no trust bundle");
+	trust = osh_fs_memfd_sealed("trust", pem.data, pem.len);
 	fds[0] = osh_ring_mem_fd(h->ring);
 	fds[1] = osh_ring_event_fd(h->ring);
 	fds[2] = trust;
@@ -673,6 +680,21 @@ uint16_t harness_dns_port(const struct harness *h)
 int harness_proxy_pid(const struct harness *h)
 {
 	return h->proxy;
+}
+
+int harness_signer_pid(const struct harness *h)
+{
+	return h->signer;
+}
+
+void harness_trust_file(const char *path)
+{
+	trust_file = path;
+}
+
+void harness_events_discard(struct harness *h)
+{
+	h->discard = true;
 }
 
 static void reap(pid_t pid, const char *what)

@@ -38,6 +38,11 @@ void harness_exe(struct harness *h, uint32_t exe, const char *path);
 uint16_t harness_port(const struct harness *h); /* of the IPv4 TCP listener */
 uint16_t harness_dns_port(const struct harness *h); /* UDP */
 int harness_proxy_pid(const struct harness *h);
+int harness_signer_pid(const struct harness *h);
+/* Before harness_start(): certificates of this file are trusted for upstreams, too. */
+void harness_trust_file(const char *path);
+/* Take events out of the ring and forget them. */
+void harness_events_discard(struct harness *h);
 const char *harness_ca_file(const struct harness *h); /* the sandbox's CA, PEM */
 struct osh_str harness_ca_pem(const struct harness *h);
 /* Chain and key for an origin that upstream verification trusts. */

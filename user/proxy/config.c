@@ -123,12 +123,13 @@ static int parse_endpoint(struct osh_str text, struct osh_addr *ret_addr, uint16
 static int parse_host(const char *name, const struct osh_jval *v, struct osh_px_host_entry *e)
 {
 	size_t n = osh_jval_type(v) == OSH_JSON_ARR ? osh_jval_len(v) : 1;
+	bool any = osh_str_has_prefix(osh_str(name), OSH_STR("*."));
 	struct osh_host host;
 
-	if (osh_host_parse(osh_str(name), OSH_HOST_BARE_V6, &host) < 0 || !n ||
+	if (osh_host_parse(osh_str(name + (any ? 2 : 0)), OSH_HOST_BARE_V6, &host) < 0 || !n ||
 	    n > OSH_ARRAY_SIZE(e->addr))
 		return -EBADMSG;
-	*e = (struct osh_px_host_entry){ .n = (uint8_t)n };
+	*e = (struct osh_px_host_entry){ .n = (uint8_t)n, .subdomains = any };
 	(void)osh_strlcpy(e->host, host.name, sizeof(e->host));
 	for (size_t i = 0; i < n; i++) {
 		struct osh_str s = osh_jval_str(osh_jval_type(v) == OSH_JSON_ARR ? osh_jval_at(v, i)

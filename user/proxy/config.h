@@ -6,7 +6,7 @@
  *
  *	{"worker":0,
  *	 "resolvers":["127.0.0.1:53"],            none: only names of the table resolve
- *	 "hosts":{"api.example":["127.0.0.1:8443","[::1]"]},
+ *	 "hosts":{"api.example":["127.0.0.1:8443","[::1]"],"*.lab.example":"10.0.0.7"},
  *	 "limits":{"connections":4096,...},       names of the members below, without unit
  *	 "timeouts_ms":{"head":30000,...},
  *	 "spin_us":0}
@@ -31,6 +31,7 @@ struct osh_px_host_entry {
 	struct osh_addr addr[4];
 	uint16_t port[4]; /* 0: the port asked for */
 	uint8_t n;
+	bool subdomains; /* "*.host" in the file: names below @host, not @host itself */
 };
 
 struct osh_px_limits {

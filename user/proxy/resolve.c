@@ -253,12 +253,24 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 
 /* ---- asking ---- */
 
+static bool is_entry(const struct osh_px_host_entry *e, struct osh_str host)
+{
+	struct osh_str name = osh_str(e->host);
+
+	if (!e->subdomains)
+		return osh_host_same(name, host);
+	if (host.n && host.p[host.n - 1] == '.')
+		host.n--;
+	return host.n > name.n + 1 && host.p[host.n - name.n - 1] == '.' &&
+	       osh_str_has_suffix(host, name);
+}
+
 static bool from_table(const struct osh_resolver *r, struct osh_str host, struct osh_px_addrs *ret)
 {
 	for (uint32_t i = 0; i < r->cfg->n_hosts; i++) {
 		const struct osh_px_host_entry *e = &r->cfg->hosts[i];
 
-		if (!osh_host_same(osh_str(e->host), host))
+		if (!is_entry(e, host))
 			continue;
 		*ret = (struct osh_px_addrs){ .n = e->n, .trusted = true };
 		memcpy(ret->addr, e->addr, e->n * sizeof(e->addr[0]));

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The proxy and signer roles for measurements: prints "PORT CAFILE PROXY-PID SIGNER-PID", then waits
+ * for end of file on its input. Arguments: policy file, upstream CA (PEM), JSON configuration, CPU
+ * for the proxy.
+ */
+#include "../wire/harness.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	struct harness *h;
+	cpu_set_t set;
+	char byte;
+
+	if (argc != 5)
+		die("usage: px_serve POLICY UPSTREAM-CA CONFIG CPU");
+	harness_trust_file(argv[2]);
+	h = harness_start(argv[3]);
+	CPU_ZERO(&set);
+	CPU_SET(strtoul(argv[4], NULL, 10), &set);
+	if (sched_setaffinity(harness_proxy_pid(h), sizeof(set), &set) < 0)
+		die("cannot pin the proxy");
+	harness_policy(h, argv[1]);
+	harness_events_discard(h);
+	printf("%u %s %d %d\n", harness_port(h), harness_ca_file(h), harness_proxy_pid(h),
+	       harness_signer_pid(h));
+	fflush(stdout);
+	while (read(0, &byte, 1) > 0)
+		;
+	harness_stop(h);
+	return 0;
+}
