@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size || size > 65536)
 		return 0;
-	osh_arena_init(&arena, 64u << 20);
+	osh_arena_init(&arena, OSH_GQL_ARENA_BYTES(size));
 	in.body = fuzz_copy(data + 1, size - 1, &mem);
 	text = malloc(size);
 	CHECK(text);
@@ -50,6 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		r = osh_graphql_parse(&in, &arena, &gql, &error);
 	}
 	CHECK(r != -EBADMSG || error);
+	CHECK(r != -ENOMEM);
 	if (r == 0)
 		check_ops(&gql);
 	osh_arena_fini(&arena);

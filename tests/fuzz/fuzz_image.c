@@ -111,7 +111,7 @@ static void ask(const struct osh_image *img, const char *host, unsigned int port
 	osh_buf_init(&out, 1 << 16, 0);
 	CHECK(osh_idclass_new(img, &id, &cls) == 0);
 	osh_decide_conn(img, cls, osh_str(host), port, &v);
-	(void)osh_conn_detail(img, &id, osh_str(host), port, &v, &out);
+	(void)!osh_conn_detail(img, &id, osh_str(host), port, &v, &out);
 	(void)osh_image_host_known(img, osh_str(host), port);
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(paths); i++) {
 		const struct osh_request_facts facts = {
@@ -128,7 +128,7 @@ static void ask(const struct osh_image *img, const char *host, unsigned int port
 
 		osh_decide_route(img, cls, osh_str(host), port, facts.path, &route);
 		osh_decide_request(img, cls, osh_str(host), port, &facts, &q);
-		(void)osh_req_reason(&q, &facts, &out);
+		(void)!osh_req_reason(&q, &facts, &out);
 		(void)osh_explain_near(img, &id, osh_str(host), port, &facts, near, 4);
 		/* a connection that is refused has no request that is not */
 		CHECK(v.verdict == OSH_DECISION_ALLOW || q.verdict == OSH_DECISION_DENY);

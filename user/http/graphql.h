@@ -8,7 +8,9 @@
 
 #define OSH_GQL_DEPTH_MAX  128
 #define OSH_GQL_TOKENS_MAX 20000
-#define OSH_GQL_OPS_MAX	   256 /* operations of a batch */
+/* Ceiling of an arena that suffices for any body of @n bytes. */
+#define OSH_GQL_ARENA_BYTES(n) (64 * (size_t)(n) + 65536)
+#define OSH_GQL_OPS_MAX	       256 /* operations of a batch */
 
 struct osh_graphql_input {
 	struct osh_str method;
