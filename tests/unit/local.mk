@@ -2,5 +2,8 @@
 $(O)/tests/unit/sandbox/test_live $(O)/tests/unit/sandbox/test_fence: \
 	$(O)/tests/unit/sandbox/fixture.o
 
+$(O)/tests/unit/cli/test_cli $(O)/tests/unit/cli/test_session: $(O)/tests/unit/cli/fake.o \
+	| $(O)/openshellctl
+
 # test_oom programs count allocations and fail the n-th.
 $(O)/tests/unit/%/test_oom: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
