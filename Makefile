@@ -109,9 +109,13 @@ $(O)/openshell: $(O)/openshellctl
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
 
 # ---- checks ----
+
+.PHONY: test-progs
 .PHONY: all check check-unit check-integ lint fmt install uninstall clean distclean help compdb
-check: all ## build and run every test; last line: N passed, N failed, N skipped
+check: test-progs ## build and run every test; last line: N passed, N failed, N skipped
 	$(Q)tests/run $(O)
+
+test-progs: all ## build what the tests run, run nothing
 
 lint: ## layers, map documentation, formatting, banned calls, docs
 	$(Q)for t in tools/check-*; do [ -x $$t ] && { $$t || exit 1; }; done; echo "lint: clean"

@@ -14,4 +14,4 @@ unit-progs: $(unit-progs)
 check-unit: unit-progs ## unit tests only
 	$(Q)tests/run $(O) unit
 
-check: unit-progs
+test-progs: unit-progs

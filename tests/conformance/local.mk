@@ -12,4 +12,4 @@ $(conf-runner): $(conf-objs) $(libosh)
 conformance: $(conf-runner) ## run the conformance rows, or ROWS='a.jsonl b.jsonl'
 	$(Q)$(conf-runner) $(ROWS)
 
-check: $(conf-runner)
+test-progs: $(conf-runner)

@@ -9,7 +9,7 @@ $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(li
 	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(libosh) $(osh-libs) $(LDLIBS)
 
 .SECONDARY: $(fuzz-names:%=$(O)/tests/fuzz/fuzz_%.o) $(O)/tests/fuzz/replay.o
-check: $(fuzz-replays)
+test-progs: $(fuzz-replays)
 
 # The library again, instrumented; only the modules that targets use.
 fuzz-modules := base policy http dns

@@ -9,4 +9,4 @@ $(wire-progs): $(O)/tests/wire/%: $(O)/tests/wire/%.o $(wire-lib) $(libosh)
 .SECONDARY: $(wire-progs:%=%.o) $(wire-lib)
 .PHONY: wire-progs
 wire-progs: $(wire-progs)
-check: wire-progs
+test-progs: wire-progs
