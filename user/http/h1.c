@@ -259,6 +259,9 @@ static int take_connection(struct osh_h1_head *head, struct osh_str value)
 	while (next_element(&value, &done, &item)) {
 		enum osh_h1_field_id id;
 
+		/* Origins may send empty elements (RFC 9110 5.6.1.2); from clients we refuse them. */
+		if (!item.n && head->kind == OSH_H1_RESPONSE)
+			continue;
 		if (!osh_h1_is_token(item))
 			return bad(head, OSH_H1_BAD_CONNECTION);
 		id = osh_h1_field_id(item);
@@ -443,7 +446,9 @@ static ssize_t take_field(struct osh_h1_head *head, const char *buf, size_t at, 
 	n = end + 2;
 	while (end > from && (p[end - 1] == ' ' || p[end - 1] == '\t'))
 		end--;
-	if (high && !osh_utf8_is_valid((struct osh_str){ p + from, end - from }))
+	/* Origins do send ISO 8859-1 in values, and nothing of ours depends on those bytes. */
+	if (high && head->kind == OSH_H1_REQUEST &&
+	    !osh_utf8_is_valid((struct osh_str){ p + from, end - from }))
 		return bad(head, OSH_H1_NOT_UTF8);
 	id = osh_h1_field_id((struct osh_str){ p, i });
 	if (id != OSH_HF_OTHER) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HTTP/1 heads, strictly (RFC 9112): CRLF only, single blanks, no folding, token names, one framing.
+ * Requests must be UTF-8; in responses any byte from 0x80 may stand in values.
  * Incremental and without allocation: the head keeps offsets into the caller's buffer, which may move
  * and grow between calls as long as its content stays.
  *

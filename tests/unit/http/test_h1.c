@@ -172,6 +172,10 @@ static void responses_are_framed(void **state)
 		    persistent != rows[i].persistent)
 			fail_msg("row %zu", i);
 	}
+	assert_int_equal(parse(&h, OSH_H1_RESPONSE,
+			       "HTTP/1.1 200 Tr\xe8s\r\nX: \xe9\r\nConnection: , close,\r\n\r\n"),
+			 0);
+	assert_true(h.close);
 	assert_int_equal(parse(&h, OSH_H1_RESPONSE, "HTTP/1.1 099 X\r\n\r\n"), -EBADMSG);
 	assert_int_equal(parse(&h, OSH_H1_RESPONSE, "HTTP/1.1 20 X\r\n\r\n"), -EBADMSG);
 	assert_int_equal(parse(&h, OSH_H1_RESPONSE, "HTTP/1.1 2000 X\r\n\r\n"), -EBADMSG);
