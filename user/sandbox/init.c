@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "sandbox/confine.h"
 #include "sandbox/root.h"
@@ -23,12 +24,14 @@ bool osh_init_is_role(int argc, char **argv)
 /* What the daemon ignores or blocks must not be inherited by the agent's programs. */
 static int reset_signals(void)
 {
-	const struct sigaction sa = { .sa_handler = SIG_DFL };
+	/* the kernel's layout: libc refuses to touch 32 and 33, which posix_spawn() leaves ignored */
+	const unsigned long dfl[4] = { 0 };
 	sigset_t none;
 
 	(void)sigemptyset(&none);
 	for (int signo = 1; signo < NSIG; signo++)
-		(void)sigaction(signo, &sa, NULL); /* some cannot be changed */
+		(void)syscall(SYS_rt_sigaction, signo, dfl, NULL,
+			      (NSIG - 1) / 8); /* not KILL, STOP */
 	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
 }
 
