@@ -232,6 +232,7 @@ ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n)
 
 		if (ret != 1) {
 			r = failure(c, ret);
+			c->ended = r != -EAGAIN;
 			break;
 		}
 		got += one;
@@ -337,7 +338,8 @@ void osh_chan_shutdown(struct osh_chan *c)
 
 bool osh_chan_has_pending(const struct osh_chan *c)
 {
-	return c->prefix.len || !c->sock_drained || (c->ssl && SSL_has_pending(c->ssl));
+	/* a peer may end the TLS stream and keep the TCP connection: no event would follow */
+	return c->prefix.len || !c->sock_drained || c->ended || (c->ssl && SSL_has_pending(c->ssl));
 }
 
 void osh_chan_trim(struct osh_chan *c)

@@ -32,6 +32,7 @@ struct osh_chan {
 	int err; /* sticky negative errno of the socket */
 	bool sock_drained; /* the last read took all there was; cleared by osh_chan_event() */
 	bool hup; /* the peer has shut down: a short read does not mean "drained" */
+	bool ended; /* the last read met the end or a failure: the next one will say so */
 	bool eof_clean; /* end of stream was authentic (FIN on plain, close_notify on TLS) */
 	bool established;
 	bool fin_wanted, fin_sent;
