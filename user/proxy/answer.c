@@ -166,6 +166,13 @@ int osh_px_answer_upstream(struct osh_px_conn *c, int r)
 			     OSH_STR("no connection to the upstream in time"));
 	snprintf(detail, sizeof(detail), "connection to %.*s:%u failed", OSH_STR_FMT(host),
 		 c->port);
+	if (r == -EKEYREJECTED)
+		return osh_px_answer(c, 502, "upstream_tls_verify", osh_str(detail),
+				     osh_str(osh_reason_text(OSH_REASON_TLS_VERIFY)), OSH_STR_NONE);
+	if (r == -EPROTO)
+		return osh_px_answer(c, 502, "upstream_tls_failed", osh_str(detail),
+				     osh_str(osh_reason_text(OSH_REASON_TLS_UPSTREAM)),
+				     OSH_STR_NONE);
 	return osh_px_answer(c, 502, "upstream_unreachable", osh_str(detail), OSH_STR_NONE,
 			     OSH_STR_NONE);
 }

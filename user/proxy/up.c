@@ -440,7 +440,7 @@ static int tls_failed(struct osh_px_conn *c, int r)
 	osh_rec_set_z(&rec, OSH_REC_DETAIL, osh_chan_error(&c->up->chan));
 	osh_px_event_put(c->box->px, &rec);
 	osh_px_up_free(c->up, false);
-	return -EPROTO;
+	return r == -EKEYREJECTED ? r : -EPROTO;
 }
 
 static int begin_tls(struct osh_px_conn *c)
