@@ -26,6 +26,7 @@ unset OPENSHELL_SANDBOX_POLICY
 cleanup() {
 	local rc=$? cg c
 	trap - EXIT
+	[ "${FAILURES:-0}" = 0 ] || rc=1
 	if [ -n "$DAEMON" ] && kill -0 "$DAEMON" 2>/dev/null; then
 		timeout 30 openshell sandbox delete --all >/dev/null 2>&1
 		kill "$DAEMON" 2>/dev/null; wait "$DAEMON" 2>/dev/null
@@ -47,7 +48,13 @@ trap cleanup EXIT
 trap 'exit 130' INT TERM
 
 die() { echo "FAILED: $*" >&2; exit 1; }
-check() { local what=$1; shift; if "$@"; then echo "ok: $what"; else die "$what ($*)"; fi; }
+# KEEP_GOING=1 in the environment: show every failure of a run instead of the first
+check() {
+	local what=$1; shift
+	if "$@"; then echo "ok: $what"; return; fi
+	[ -n "${KEEP_GOING:-}" ] || die "$what ($*)"
+	echo "FAILED: $what ($*)"; FAILURES=$((${FAILURES:-0} + 1))
+}
 has() { grep -qF -- "$1" "$2" || { echo "--- not found: $1"; echo "--- in $2:"; cat "$2"; return 1; }; }
 has_not() { ! grep -qF -- "$1" "$2" || { echo "--- unexpected: $1"; return 1; }; }
 is() { [ "$1" = "$2" ] || { echo "--- got '$1', expected '$2'"; return 1; }; }

@@ -38,6 +38,13 @@ static int say_outcome(struct osh_cli *cli, const struct osh_ctl_reply *reply)
 			     version, active);
 		return OSH_EXIT_OK;
 	}
+	if (!strcmp(status, "pending")) {
+		osh_cli_note(cli, cli->err, '~',
+			     "Policy version %" PRIu64
+			     " is stored; it will be loaded when the sandbox starts",
+			     version);
+		return OSH_EXIT_TIMEOUT;
+	}
 	osh_cli_note(cli, cli->err, 'x', "Policy version %" PRIu64 " failed to load: %s", version,
 		     osh_reply_z(reply, "error"));
 	return OSH_EXIT_ERROR;

@@ -476,6 +476,9 @@ void osh_api_policy_get(struct osh_ctl_call *call, const struct osh_jval *params
 		return;
 	global_version = active_version(OSH_STATE_GLOBAL_SCOPE);
 	effective = version == 0;
+	/* quarantined: there is a newest revision, but none in force */
+	if (effective && sb && !global_version && !active_version(sb->name))
+		effective = false;
 	if (effective && sb && global_version) {
 		scope = OSH_STATE_GLOBAL_SCOPE;
 		from_global = true;

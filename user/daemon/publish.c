@@ -69,10 +69,13 @@ static void fail(struct osh_publish *p, int err, const char *message)
 
 	/* a global revision fails as a whole where it was submitted, not per sandbox */
 	if (p->version && !p->global) {
-		int r = osh_state_rev_failed(sb->m->state, scope_of(p), p->version, message,
-					     osh_realtime_ms());
+		int r = p->broken ? osh_state_rev_broken(sb->m->state, scope_of(p), p->version,
+							 message)
+				  : osh_state_rev_failed(sb->m->state, scope_of(p), p->version,
+							 message, osh_realtime_ms());
 
-		if (r < 0)
+		/* stale: one that was in force before stays the one to go back to */
+		if (r < 0 && r != -ESTALE)
 			osh_log_warn_errno(r, "cannot record that revision %llu of %s failed",
 					   (unsigned long long)p->version, OSH_Q(sb->name));
 	}
@@ -143,6 +146,7 @@ static int build(struct osh_publish *p, struct osh_buf *message)
 	if (r == 0)
 		r = osh_policy_unsupported(p->doc, &diag);
 	if (r < 0) {
+		p->broken = diag.errors > 0;
 		(void)!osh_diag_join(&diag, OSH_DIAG_ERROR, message);
 		return r;
 	}
@@ -243,7 +247,7 @@ static void all_loaded(struct osh_publish *p)
 	send_step(p, OSH_MSG_POLICY_SWITCH, &sb->active);
 	osh_events_policy(sb, sb->active.quarantine ? OSH_REC_ACT_QUARANTINED : OSH_REC_ACT_LOADED,
 			  p->version, sb->active.image ? osh_image_hash(sb->active.image) : "",
-			  "Policy reloaded successfully");
+			  sb->active.quarantine ? p->reason : "Policy reloaded successfully");
 	if (!p->waiting)
 		switched(p);
 }
@@ -360,6 +364,8 @@ void osh_publish_quarantine(struct osh_sandbox *sb, const char *why)
 	if (r == 0) {
 		p->policy.generation = next_generation(sb->m);
 		p->policy.quarantine = true;
+		(void)snprintf(p->reason, sizeof(p->reason),
+			       "Sandbox quarantined, everything is denied: %s", why);
 		r = osh_image_quarantine(p->policy.generation, osh_str(why), &block);
 	}
 	if (r == 0)

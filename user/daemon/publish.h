@@ -19,7 +19,9 @@ struct osh_publish {
 	struct osh_sandbox *sb;
 	enum osh_publish_step step;
 	bool global;
+	bool broken; /* the stored text does not load */
 	uint64_t version;
+	char reason[256]; /* of a quarantine */
 	struct osh_sb_policy policy;
 	struct osh_policy *doc;
 	uint64_t waiting; /* bit per proxy that has not answered this step */

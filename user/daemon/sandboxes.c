@@ -526,16 +526,39 @@ static void adopted(struct osh_sandbox *sb, uint64_t version, int err, const cha
 		       (unsigned long long)sb->active.generation);
 }
 
+static void not_adopted(struct osh_sandbox *sb, int r)
+{
+	osh_log_notice("sandbox %s does not run any more (%s); it can be started again",
+		       OSH_Q(sb->name), strerror(-r));
+	tear_down(sb);
+	osh_sb_set_phase(sb, OSH_PHASE_STOPPED, "it was not running when the daemon started");
+}
+
+/* Listeners come with the CA: the proxies are told about a sandbox once, with everything. */
+static int adopt_listeners(struct osh_sandbox *sb)
+{
+	uint64_t cookie;
+	int r = osh_sandbox_listen(sb->proc.netns_fd, &sb->lst, &cookie);
+
+	if (r == 0 && cookie != sb->proc.netns_cookie)
+		r = -ESTALE;
+	return r < 0 ? r : register_sandbox(sb);
+}
+
 static void adopt_ca_ready(struct osh_sandbox *sb, int err)
 {
 	bool global = false;
 	uint64_t version = 0;
-	int r = err;
+	int r;
 
-	if (r == 0)
-		osh_role_add_sandbox(sb->m, NULL, sb); /* again, with the CA */
-	if (r == 0)
-		r = osh_publish_effective(sb, &global, &version);
+	if (sb->phase != OSH_PHASE_READY || sb->op) /* stopped or deleted meanwhile */
+		return;
+	r = adopt_listeners(sb);
+	if (r < 0) {
+		not_adopted(sb, r);
+		return;
+	}
+	r = err ? err : osh_publish_effective(sb, &global, &version);
 	if (r == 0) {
 		osh_publish(sb, global, version, adopted, NULL);
 		return;
@@ -546,23 +569,11 @@ static void adopt_ca_ready(struct osh_sandbox *sb, int err)
 
 static int adopt(struct osh_sandbox *sb)
 {
-	uint64_t cookie;
 	int r = osh_cgroup_sandbox_open(&sb->m->cg, sb->name, &sb->cgroup_fd);
 
-	if (r < 0)
-		return r;
-	r = osh_sandbox_adopt(sb->cgroup_fd, &sb->proc);
-	if (r < 0)
-		return r;
-	r = open_dirs(sb, false);
-	if (r < 0)
-		return r;
-	r = osh_sandbox_listen(sb->proc.netns_fd, &sb->lst, &cookie);
-	if (r < 0)
-		return r;
-	if (cookie != sb->proc.netns_cookie)
-		return -ESTALE;
-	return register_sandbox(sb);
+	if (r == 0)
+		r = osh_sandbox_adopt(sb->cgroup_fd, &sb->proc);
+	return r < 0 ? r : open_dirs(sb, false);
 }
 
 static bool phase_runs(enum osh_phase phase)
@@ -605,11 +616,7 @@ int osh_sandboxes_adopt(struct osh_monitor *m)
 			osh_signer_ask_ca(sb, adopt_ca_ready);
 			continue;
 		}
-		osh_log_notice("sandbox %s does not run any more (%s); it can be started again",
-			       OSH_Q(sb->name), strerror(-r));
-		tear_down(sb);
-		osh_sb_set_phase(sb, OSH_PHASE_STOPPED,
-				 "it was not running when the daemon started");
+		not_adopted(sb, r);
 	}
 	return 0;
 }

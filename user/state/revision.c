@@ -166,6 +166,19 @@ int osh_state_rev_failed(struct osh_state *state, const char *scope, uint64_t ve
 			  "suuS", scope, version, (uint64_t)OSH_REV_FAILED, text);
 }
 
+int osh_state_rev_broken(struct osh_state *state, const char *scope, uint64_t version,
+			 const char *error)
+{
+	struct osh_str text = osh_str(error);
+
+	text.n = osh_utf8_cut(text, OSH_STATE_ERROR_MAX);
+	return osh_db_run(state->db,
+			  "UPDATE revisions SET status = ?3, error = ?4"
+			  " WHERE scope = ?1 AND version = ?2 AND status IN (?5, ?6)",
+			  "suuSuu", scope, version, (uint64_t)OSH_REV_FAILED, text,
+			  (uint64_t)OSH_REV_PENDING, (uint64_t)OSH_REV_LOADED);
+}
+
 static int read_rev(struct osh_db_row *row, bool with_text, struct osh_state_rev *ret_rev)
 {
 	struct osh_state_rev rev = {

@@ -126,6 +126,12 @@ int osh_state_rev_loaded(struct osh_state *state, const char *scope, uint64_t ve
 			 uint64_t now_ms) OSH_MUST_CHECK;
 int osh_state_rev_failed(struct osh_state *state, const char *scope, uint64_t version,
 			 const char *error, uint64_t now_ms) OSH_MUST_CHECK;
+/*
+ * The stored text of a revision does not load (any more): failed, even if it was loaded before, so
+ * that setting the same content again is not taken for unchanged.
+ */
+int osh_state_rev_broken(struct osh_state *state, const char *scope, uint64_t version,
+			 const char *error) OSH_MUST_CHECK;
 /* @version 0: the latest. -ENOENT: none. */
 int osh_state_rev_get(struct osh_state *state, const char *scope, uint64_t version,
 		      struct osh_state_rev *ret_rev) OSH_MUST_CHECK;
