@@ -4,6 +4,7 @@
 
 #include "audit/record.h"
 #include "policy/names.h"
+#include "policy/settings.h"
 #include "runner.h"
 
 static bool row_duration(const json_t *row, struct outcome *out)
@@ -96,13 +97,35 @@ static bool row_event_level(const json_t *row, struct outcome *out)
 	return same_str(out, text_of(out, row, "level"), osh_str(osh_rec_level_name(rec.level)));
 }
 
+static bool row_setting(const json_t *row, struct outcome *out)
+{
+	const json_t *result = json_object_get(row, "result");
+	struct osh_str contains = opt_text(row, "error_contains");
+	char message[OSH_SETTING_MESSAGE_MAX] = "";
+	const char *value = NULL;
+	int r = osh_setting_check(text_of(out, row, "key"), text_of(out, row, "value"), &value, message);
+
+	if (json_is_null(result)) {
+		if (r == 0)
+			return want(out, "refused"), got(out, "%s", value);
+		if (contains.p && !memmem(message, strlen(message), contains.p, contains.n))
+			return want(out, "%.*s", OSH_STR_FMT(contains)), got(out, "%s", message);
+		return true;
+	}
+	if (r < 0)
+		return want(out, "accepted"), got(out, "%s", message);
+	if (json_is_boolean(result))
+		return same_bool(out, json_is_true(result), strcmp(value, "true") == 0);
+	return same_str(out, osh_str(json_string_value(result)), osh_str(value));
+}
+
 const struct kind misc_kinds[] = {
 	{ "duration", row_duration, false },
 	{ "sandbox_name", row_sandbox_name, false },
 	{ "env_var", row_env_var, false },
 	{ "log_level", row_log_level, false },
 	{ "event_level", row_event_level, false },
-	{ "setting", NULL, true },
+	{ "setting", row_setting, false },
 	{ "placeholder", NULL, true },
 	{ "redact", NULL, true },
 	{ "no_proxy", NULL, true },

@@ -1,67 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Methods Settings*. Values are kept as text; the registry below says what they may be. */
+/* Methods Settings*. Values are kept as text; policy/settings.h says what they may be. */
 #include "daemon/api.h"
 
 #include <errno.h>
 
-static const struct setting {
-	const char *key;
-	bool is_bool;
-	const char *const *words; /* allowed texts, NULL-terminated; bools have none */
-} settings[] = {
-	/* sorted: lists print them in this order */
-	{ "agent_policy_proposals_enabled", true, NULL },
-	{ "ocsf_json_enabled", true, NULL },
-	{ "proposal_approval_mode", false, (const char *const[]){ "manual", "auto", NULL } },
-	{ "providers_v2_enabled", true, NULL },
-};
-
-static const struct setting *find(const char *key)
-{
-	for (size_t i = 0; i < OSH_ARRAY_SIZE(settings); i++)
-		if (strcmp(settings[i].key, key) == 0)
-			return &settings[i];
-	return NULL;
-}
-
-/* "true" or "false"; NULL: neither. */
-static const char *parse_bool(struct osh_str text)
-{
-	static const char *const yes[] = { "1", "true", "yes", "y", "on" };
-	static const char *const no[] = { "0", "false", "no", "n", "off" };
-
-	text = osh_str_trim(text);
-	for (size_t i = 0; i < OSH_ARRAY_SIZE(yes); i++) {
-		if (osh_str_ieq(text, osh_str(yes[i])))
-			return "true";
-		if (osh_str_ieq(text, osh_str(no[i])))
-			return "false";
-	}
-	return NULL;
-}
-
-/* Canonical value, or NULL after ending the call. */
-static const char *check_value(struct osh_ctl_call *call, const struct setting *s,
-			       const char *value)
-{
-	if (s->is_bool) {
-		const char *b = parse_bool(osh_str(value));
-
-		if (!b)
-			osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL,
-				     "invalid bool value '%s' for key '%s'; expected one of: "
-				     "true,false,yes,no,1,0",
-				     value, s->key);
-		return b;
-	}
-	for (const char *const *w = s->words; *w; w++)
-		if (strcmp(*w, value) == 0)
-			return *w;
-	osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL,
-		     "invalid value '%s' for key '%s'; expected one of: %s, %s", value, s->key,
-		     s->words[0], s->words[1]);
-	return NULL;
-}
+#include "policy/settings.h"
 
 struct target {
 	const char *scope;
@@ -83,68 +26,58 @@ static int read_target(struct osh_ctl_call *call, const struct osh_jval *params,
 	return 0;
 }
 
-/* A setting somebody may change here; NULL after ending the call. */
-static const struct setting *writable(struct osh_ctl_call *call, const struct osh_jval *params,
-				      const struct target *t, const char *verb)
+/* May somebody change @key here? Ends the call otherwise. */
+static int check_writable(struct osh_ctl_call *call, const struct target *t, const char *key,
+			  const char *verb)
 {
 	osh_auto_free char *global = NULL;
-	const struct setting *s;
-	const char *key;
 
-	if (osh_ctl_param_str(call, params, "key", 256, &key) < 0)
-		return NULL;
 	if (strcmp(key, "policy") == 0) {
 		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, "use: openshell policy set",
 			     "reserved key 'policy' must be set via %s",
 			     t->sb ? "policy commands" : "the policy field");
-		return NULL;
-	}
-	s = find(key);
-	if (!s) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL,
-			     "unknown setting key '%s'. Allowed keys: %s, %s, %s, %s", key,
-			     settings[0].key, settings[1].key, settings[2].key, settings[3].key);
-		return NULL;
+		return -EINVAL;
 	}
 	if (!t->sb && osh_ctl_call_peer(call)->uid != 0) {
 		osh_ctl_fail(call, OSH_CTL_ERR_DENIED, "run it as root",
 			     "global settings can only be changed by root");
-		return NULL;
+		return -EPERM;
 	}
 	if (t->sb &&
 	    osh_state_setting_get(t->sb->m->state, OSH_STATE_GLOBAL_SCOPE, key, &global) == 0) {
 		osh_ctl_fail(call, OSH_CTL_ERR_PRECONDITION, NULL,
 			     "setting '%s' is managed globally; delete the global setting %s", key,
 			     verb);
-		return NULL;
+		return -EPERM;
 	}
-	return s;
+	return 0;
 }
 
 void osh_api_settings_set(struct osh_ctl_call *call, const struct osh_jval *params)
 {
-	const struct setting *s;
-	const char *value;
+	char message[OSH_SETTING_MESSAGE_MAX];
+	const char *key, *value;
 	struct target t;
 	uint64_t revision;
 	struct osh_json *j;
 	int r;
 
-	if (read_target(call, params, &t) < 0)
+	if (read_target(call, params, &t) < 0 ||
+	    osh_ctl_param_str(call, params, "key", 256, &key) < 0 ||
+	    osh_ctl_param_str(call, params, "value", 4096, &value) < 0 ||
+	    check_writable(call, &t, key, "before sandbox update") < 0)
 		return;
-	s = writable(call, params, &t, "before sandbox update");
-	if (!s || osh_ctl_param_str(call, params, "value", 4096, &value) < 0)
-		return;
-	value = check_value(call, s, value);
-	if (!value)
-		return;
-	r = osh_state_setting_set(osh_api_monitor()->state, t.scope, s->key, value, &revision);
-	if (r < 0) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot store setting '%s': %s",
-			     s->key, strerror(-r));
+	if (osh_setting_check(osh_str(key), osh_str(value), &value, message) < 0) {
+		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, NULL, "%s", message);
 		return;
 	}
-	osh_events_log(osh_api_monitor(), t.sb, OSH_REC_INFO, "Setting %s set to %s", s->key,
+	r = osh_state_setting_set(osh_api_monitor()->state, t.scope, key, value, &revision);
+	if (r < 0) {
+		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot store setting '%s': %s", key,
+			     strerror(-r));
+		return;
+	}
+	osh_events_log(osh_api_monitor(), t.sb, OSH_REC_INFO, "Setting %s set to %s", key,
 		       value);
 	j = osh_ctl_reply_begin(call);
 	osh_json_ku64(j, "revision", revision);
@@ -153,17 +86,24 @@ void osh_api_settings_set(struct osh_ctl_call *call, const struct osh_jval *para
 
 void osh_api_settings_delete(struct osh_ctl_call *call, const struct osh_jval *params)
 {
-	const struct setting *s;
+	const struct osh_setting *s;
+	const char *key;
 	struct target t;
 	uint64_t revision = 0;
 	struct osh_json *j;
 	int r;
 
-	if (read_target(call, params, &t) < 0)
+	if (read_target(call, params, &t) < 0 ||
+	    osh_ctl_param_str(call, params, "key", 256, &key) < 0 ||
+	    check_writable(call, &t, key, "first") < 0)
 		return;
-	s = writable(call, params, &t, "first");
-	if (!s)
+	s = osh_setting_find(osh_str(key));
+	if (!s) {
+		osh_ctl_fail(call, OSH_CTL_ERR_INVALID,
+			     "see which there are: openshell settings get",
+			     "unknown setting key '%s'", key);
 		return;
+	}
 	r = osh_state_setting_del(osh_api_monitor()->state, t.scope, s->key, &revision);
 	if (r < 0 && r != -ENOENT) {
 		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot delete setting '%s': %s",
@@ -201,8 +141,10 @@ void osh_api_settings_get(struct osh_ctl_call *call, const struct osh_jval *para
 {
 	struct osh_state *state = osh_api_monitor()->state;
 	osh_auto_state_rev struct osh_state_rev rev = { 0 };
+	const struct osh_setting *settings;
 	uint64_t revision = 0, version;
 	struct target t;
+	size_t n;
 	struct osh_json *j;
 	bool global;
 	int r;
@@ -225,7 +167,8 @@ void osh_api_settings_get(struct osh_ctl_call *call, const struct osh_jval *para
 	}
 	osh_json_key(j, "settings");
 	osh_json_arr(j);
-	for (size_t i = 0; i < OSH_ARRAY_SIZE(settings); i++)
+	n = osh_settings(&settings);
+	for (size_t i = 0; i < n; i++)
 		put_setting(j, &t, settings[i].key);
 	osh_json_arr_end(j);
 	osh_ctl_reply_end(call);
