@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "tls/env.h"
 
-#include "base/sha256.h"
 #include "tls/chan.h"
 #include "tls/priv.h"
 
 #include <openssl/core_names.h>
-#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <time.h>
@@ -138,6 +136,8 @@ static SSL_CTX *ctx_new(bool server)
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, READ_BUFFER_BYTES);
 	if (!SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ||
+	    !SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+					   "TLS_CHACHA20_POLY1305_SHA256") ||
 	    !SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL") ||
 	    !SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384")) {
 		SSL_CTX_free(ctx);
@@ -241,7 +241,7 @@ int osh_tls_env_new(struct osh_str trust_pem, struct osh_tls_env **ret_env)
 	if (!env)
 		return -ENOMEM;
 	env->bio = osh_chan_bio_method();
-	env->key = EVP_EC_gen("P-256");
+	env->key = osh_leaf_key_new();
 	if (!env->bio || !env->key)
 		return -ENOMEM;
 	p = env->spki;
@@ -272,54 +272,4 @@ void osh_tls_env_flush(struct osh_tls_env *env)
 {
 	if (env->owner)
 		osh_chan_push(env->owner);
-}
-
-/* ---- leaves ---- */
-
-int osh_leaf_new(struct osh_tls_env *env, uint32_t sandbox, struct osh_str host, const void *der,
-		 size_t len, struct osh_leaf **ret_leaf)
-{
-	const unsigned char *p = der;
-	struct osh_leaf *leaf = calloc(1, sizeof(*leaf));
-	struct tm tm;
-
-	if (!leaf)
-		return -ENOMEM;
-	leaf->refs = 1;
-	leaf->cert = d2i_X509(NULL, &p, (long)len);
-	if (!leaf->cert || p != (const unsigned char *)der + len ||
-	    X509_check_private_key(leaf->cert, env->key) != 1 ||
-	    !ASN1_TIME_to_tm(X509_get0_notAfter(leaf->cert), &tm)) {
-		ERR_clear_error();
-		osh_leaf_unref(leaf);
-		return -EBADMSG;
-	}
-	leaf->not_after_s = timegm(&tm);
-	if (osh_sha256(host.p, host.n, leaf->sid) < 0) {
-		osh_leaf_unref(leaf);
-		return -EIO;
-	}
-	memcpy(leaf->sid, &sandbox, sizeof(sandbox));
-	*ret_leaf = leaf;
-	return 0;
-}
-
-struct osh_leaf *osh_leaf_ref(struct osh_leaf *leaf)
-{
-	leaf->refs++;
-	return leaf;
-}
-
-struct osh_leaf *osh_leaf_unref(struct osh_leaf *leaf)
-{
-	if (leaf && --leaf->refs == 0) {
-		X509_free(leaf->cert);
-		free(leaf);
-	}
-	return NULL;
-}
-
-int64_t osh_leaf_not_after_s(const struct osh_leaf *leaf)
-{
-	return leaf->not_after_s;
 }

@@ -34,6 +34,9 @@ void osh_chan_push(struct osh_chan *c);
 int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, size_t *ret_count);
 int osh_verify_expect(SSL *ssl, struct osh_str host);
 
+/* leaf.c */
+EVP_PKEY *osh_leaf_key_new(void);
+
 /* env.c */
 SSL_SESSION *osh_tls_sessions_take(struct osh_tls_sessions *sessions);
 int osh_tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,

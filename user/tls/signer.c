@@ -51,16 +51,15 @@ struct signer {
 };
 
 const char *const osh_signer_syscalls[] = {
-	"recvmsg",	"sendmsg",	  "close",	   "openat",
-	"read",		"write",	  "fsync",	   "renameat",
-	"renameat2",	"unlinkat",	  "fstat",	   "newfstatat",
-	"lseek",	"fcntl",	  "brk",	   "madvise",
-	"mmap",		"mprotect",	  "mremap",	   "munmap",
-	"mlock",	"mlock2",	  "clock_gettime", "gettimeofday",
-	"epoll_create1", "epoll_ctl",	"epoll_pwait",	  "epoll_wait",	   "futex",
-	"getpid",	"getrandom",	  "gettid",	   "restart_syscall",
-	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn",  "sigaltstack",
-	"tgkill",	"exit",		  "exit_group",	   NULL,
+	"recvmsg",	"sendmsg",     "close",		  "openat",	  "read",
+	"write",	"fsync",       "renameat",	  "renameat2",	  "unlinkat",
+	"fstat",	"newfstatat",  "lseek",		  "fcntl",	  "brk",
+	"madvise",	"mmap",	       "mprotect",	  "mremap",	  "munmap",
+	"mlock",	"mlock2",      "clock_gettime",	  "gettimeofday", "epoll_create1",
+	"epoll_ctl",	"epoll_pwait", "epoll_wait",	  "futex",	  "getpid",
+	"getrandom",	"gettid",      "restart_syscall", "rt_sigaction", "rt_sigprocmask",
+	"rt_sigreturn", "sigaltstack", "tgkill",	  "exit",	  "exit_group",
+	NULL,
 };
 
 static struct held *find(struct signer *s, uint32_t sandbox)
