@@ -118,7 +118,7 @@ void osh_src_again(struct osh_src *src)
 		osh_list_add_tail(&src->loop->again, &src->again_node);
 }
 
-void osh_src_del(struct osh_src *src)
+void osh_src_forget(struct osh_src *src)
 {
 	struct osh_loop *loop = src->loop;
 
@@ -127,10 +127,16 @@ void osh_src_del(struct osh_src *src)
 	src->state = SRC_GONE;
 	osh_list_del(&src->node);
 	osh_list_del(&src->again_node);
-	(void)epoll_ctl(loop->epfd, EPOLL_CTL_DEL, src->fd, NULL); /* fd may be closed already */
 	for (int i = loop->batch_at; i < loop->batch_n; i++)
 		if (loop->batch[i].data.ptr == src)
 			loop->batch[i].data.ptr = NULL;
+}
+
+void osh_src_del(struct osh_src *src)
+{
+	if (src->state == SRC_LIVE) /* the fd may be closed already */
+		(void)epoll_ctl(src->loop->epfd, EPOLL_CTL_DEL, src->fd, NULL);
+	osh_src_forget(src);
 }
 
 void osh_loop_retire(struct osh_src *src, void (*free_fn)(struct osh_src *src))

@@ -67,6 +67,11 @@ void osh_src_want(struct osh_src *src, uint32_t want);
 void osh_src_again(struct osh_src *src);
 /* Take out of the loop now; no-op for a source that was never added. The fd stays open. */
 void osh_src_del(struct osh_src *src);
+/*
+ * The same without a system call, for a descriptor that the caller closes before it returns to the
+ * loop and that nobody else holds (closing the last one takes it out of epoll).
+ */
+void osh_src_forget(struct osh_src *src);
 /* Take out now, call @free_fn(src) after the current batch. */
 void osh_loop_retire(struct osh_src *src, void (*free_fn)(struct osh_src *src));
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/worker.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 enum {
@@ -40,7 +38,6 @@ static void accepted(struct osh_px_box *box, int fd)
 {
 	struct osh_px *px = box->px;
 	struct osh_flow_rec rec;
-	const int one = 1;
 
 	px->stats.accepted++;
 	if (px->hooks.flow_fetch(fd, &rec) < 0 || rec.sandbox != box->id) {
@@ -62,9 +59,6 @@ static void accepted(struct osh_px_box *box, int fd)
 		shed(box, fd, &rec);
 		return;
 	}
-	/* failing to set either costs speed only; pacing is for networks, this hop is memory */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 	(void)osh_px_conn_new(box, fd, &rec); /* takes the fd; closes it on failure */
 }
 

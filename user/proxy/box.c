@@ -2,7 +2,10 @@
 #include "proxy/worker.h"
 #include "sys/fs.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 struct osh_px_box *osh_px_box_find(struct osh_px *px, uint32_t id)
 {
@@ -63,6 +66,18 @@ int osh_px_box_switch(struct osh_px_box *box, uint64_t generation)
 
 /* ---- listeners ---- */
 
+/*
+ * Accepted sockets inherit both. Failing costs speed only: no delay towards the client, and no pacing
+ * (it is for networks, this hop is memory).
+ */
+static void tune(int fd)
+{
+	const int one = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
 void osh_px_box_start(struct osh_px_box *box)
 {
 	for (int i = 0; i < OSH_SBFD_COUNT; i++) {
@@ -71,6 +86,8 @@ void osh_px_box_start(struct osh_px_box *box)
 
 		if (l->fd < 0 || l->src.loop)
 			continue;
+		if (!udp)
+			tune(l->fd);
 		/* a listener that cannot be polled leaves its connections waiting, not open */
 		if (osh_src_add(box->px->loop, &l->src, l->fd, EPOLLIN, 0,
 				udp ? osh_px_on_dns_udp : osh_px_on_listener,

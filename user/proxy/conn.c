@@ -266,7 +266,7 @@ void osh_px_conn_close(struct osh_px_conn *c, bool reset)
 	osh_px_dial_cancel(c);
 	if (c->up)
 		osh_px_up_free(c->up, reset);
-	osh_src_del(&c->src);
+	osh_src_forget(&c->src); /* closed in the next line */
 	osh_chan_close(&c->chan, reset);
 	osh_buf_fini(&c->in);
 	osh_buf_fini(&c->up_in);

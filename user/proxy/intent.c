@@ -458,6 +458,7 @@ int osh_px_step_tls(struct osh_px_conn *c)
 	}
 	if (osh_chan_resumed(&c->chan))
 		px->stats.resumed_client++;
+	osh_chan_hold(&c->chan); /* the ticket goes with the first response */
 	osh_px_conn_set(c, OSH_PX_REQUEST);
 	osh_px_conn_deadline(c, px->cfg.timeouts.head_ms, OSH_REASON_TIMEOUT);
 	return 1;

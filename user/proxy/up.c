@@ -47,7 +47,7 @@ void osh_px_up_free(struct osh_px_up *up, bool reset)
 	if (up->conn && up->conn->up == up)
 		up->conn->up = NULL;
 	up->conn = NULL;
-	osh_src_del(&up->src);
+	osh_src_forget(&up->src); /* closed in the next line */
 	osh_chan_close(&up->chan, reset);
 	if (up->origin)
 		osh_px_origin_put(up->origin);

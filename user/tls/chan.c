@@ -278,6 +278,7 @@ int osh_chan_write(struct osh_chan *c, const void *data, size_t n)
 	size_t done;
 	int ret;
 
+	c->held = false;
 	if (c->err)
 		return c->err;
 	if (!n)
@@ -293,8 +294,24 @@ int osh_chan_write(struct osh_chan *c, const void *data, size_t n)
 	return c->err = -EPROTO;
 }
 
+void osh_chan_hold(struct osh_chan *c)
+{
+	struct osh_tls_env *env = c->env;
+
+	/* before TLS 1.3 the last flight of the handshake is in there */
+	if (!c->ssl || SSL_version(c->ssl) < TLS1_3_VERSION || env->owner != c || c->spill.len)
+		return;
+	if (osh_buf_add(&c->spill, env->scratch, env->scratch_len) < 0)
+		return; /* then it leaves now */
+	env->owner = NULL;
+	env->scratch_len = 0;
+	c->held = true;
+}
+
 int osh_chan_flush(struct osh_chan *c)
 {
+	if (c->held)
+		return c->err;
 	osh_chan_push(c);
 	while (c->spill.len && !c->err) {
 		ssize_t r = send(c->fd, c->spill.data, c->spill.len, MSG_NOSIGNAL);
@@ -329,6 +346,7 @@ void osh_chan_shutdown(struct osh_chan *c)
 	if (c->fin_wanted || c->fd < 0)
 		return;
 	c->fin_wanted = true;
+	c->held = false;
 	if (c->ssl && c->established && !c->err) {
 		ERR_clear_error();
 		(void)SSL_shutdown(c->ssl); /* close_notify; the answer is not waited for */
@@ -344,6 +362,10 @@ bool osh_chan_has_pending(const struct osh_chan *c)
 
 void osh_chan_trim(struct osh_chan *c)
 {
+	if (c->held) {
+		c->held = false;
+		(void)osh_chan_flush(c);
+	}
 	if (c->ssl)
 		(void)SSL_free_buffers(c->ssl); /* refuses while a record is incomplete */
 }

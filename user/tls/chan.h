@@ -35,6 +35,7 @@ struct osh_chan {
 	bool ended; /* the last read met the end or a failure: the next one will say so */
 	bool eof_clean; /* end of stream was authentic (FIN on plain, close_notify on TLS) */
 	bool established;
+	bool held; /* see osh_chan_hold() */
 	bool fin_wanted, fin_sent;
 };
 
@@ -72,6 +73,11 @@ ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n);
 int osh_chan_write(struct osh_chan *c, const void *data, size_t n) OSH_MUST_CHECK;
 /* 0: everything is with the kernel; -EAGAIN: wait for EPOLLOUT; -errno (sticky, may be ignored). */
 int osh_chan_flush(struct osh_chan *c);
+/*
+ * What was written so far is not urgent (a session ticket): it leaves with the next write. Ends with
+ * osh_chan_trim().
+ */
+void osh_chan_hold(struct osh_chan *c);
 /* Bytes accepted by osh_chan_write() that wait for the socket. */
 size_t osh_chan_backlog(const struct osh_chan *c);
 /* close_notify and FIN behind everything written so far; reading goes on. */
