@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* gateway start, and the daemon's program as a checker */
-#include "cli/daemonctl.h"
-
+/* gateway start */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -52,7 +50,7 @@ static void destroy_actions(posix_spawn_file_actions_t *a)
 	(void)posix_spawn_file_actions_destroy(a); /* only frees */
 }
 
-/* Run @argv with standard output going to @out_fd. */
+/* Run @argv; with @flags (a session of its own) nothing of it reaches our terminal. */
 static int spawn(const char *const *argv, int out_fd, short flags, pid_t *ret_pid)
 {
 	OSH_CLEANUP(destroy_actions) posix_spawn_file_actions_t actions;
@@ -80,38 +78,6 @@ static int spawn(const char *const *argv, int out_fd, short flags, pid_t *ret_pi
 	return -r;
 }
 
-int osh_daemon_doctor(struct osh_cli *cli, const char *what, struct osh_jval **ret_value)
-{
-	const char *argv[] = { NULL, "--doctor", NULL };
-	osh_auto_bufmem struct osh_buf text;
-	osh_auto_close int rd = -1, wr = -1;
-	char path[4200];
-	int p[2], r, status;
-	pid_t pid;
-
-	osh_buf_init(&text, 1 << 20, 0);
-	if (!find_daemon(path, sizeof(path)))
-		return no_daemon(cli, what);
-	argv[0] = path;
-	if (pipe2(p, O_CLOEXEC) < 0)
-		return osh_cli_fail(cli, what, NULL, "%s", strerror(errno));
-	rd = p[0];
-	wr = p[1];
-	r = spawn(argv, wr, 0, &pid);
-	osh_close_ptr(&wr);
-	if (r < 0)
-		return osh_cli_fail(cli, what, NULL, "%s: %s", path, strerror(-r));
-	r = osh_buf_read_all(&text, rd);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (r == 0)
-		r = osh_json_parse(osh_buf_str(&text), ret_value, NULL, 0);
-	if (r < 0)
-		return osh_cli_fail(cli, what, "run it by hand to see why",
-				    "'%s --doctor' gave no answer", path);
-	return 0;
-}
-
 /* ---- gateway start ---- */
 
 static int say_running(struct osh_cli *cli, struct osh_rpc *rpc)
@@ -137,6 +103,21 @@ static bool use_systemd(struct osh_cli *cli, const struct osh_args *args)
 		access("/etc/systemd/system/openshelld.service", F_OK) == 0);
 }
 
+/* The daemon makes its socket openshelld.sock in the runtime directory. */
+static int runtime_dir(struct osh_cli *cli, const char *what, char *dst, size_t size)
+{
+	struct osh_str path = osh_str(cli->socket), name = OSH_STR("/openshelld.sock");
+
+	if (!osh_str_has_suffix(path, name) || path.n - name.n >= size || path.p[0] != '/')
+		return osh_cli_fail(cli, what,
+				    "name a socket openshelld.sock by its absolute path, or start "
+				    "openshelld by hand",
+				    "%s is not where openshelld puts its socket", cli->socket);
+	memcpy(dst, path.p, path.n - name.n);
+	dst[path.n - name.n] = '\0';
+	return 0;
+}
+
 static int launch(struct osh_cli *cli, const struct osh_args *args, const char *what,
 		  pid_t *ret_pid)
 {
@@ -144,7 +125,7 @@ static int launch(struct osh_cli *cli, const struct osh_args *args, const char *
 	osh_auto_close int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	static const char *const systemctl[] = { "/usr/bin/systemctl", "start",
 						 "openshelld.service", NULL };
-	char path[4200];
+	char path[4200], dir[4096];
 	size_t n = 0;
 	int r;
 
@@ -156,8 +137,13 @@ static int launch(struct osh_cli *cli, const struct osh_args *args, const char *
 		if (!find_daemon(path, sizeof(path)))
 			return no_daemon(cli, what);
 		argv[n++] = path;
-		argv[n++] = "--socket";
-		argv[n++] = cli->socket;
+		if (strcmp(cli->socket, OSH_CTL_SOCKET_PATH)) {
+			r = runtime_dir(cli, what, dir, sizeof(dir));
+			if (r)
+				return r;
+			argv[n++] = "--runtime-dir";
+			argv[n++] = dir;
+		}
 		for (size_t i = 0; i < args->rest_count; i++)
 			argv[n++] = args->rest[i];
 		r = spawn(argv, null_fd, POSIX_SPAWN_SETSID, ret_pid);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* status, doctor, selftest, and the tables the daemon shows of its insides */
+/* status, selftest, and the tables the daemon shows of its insides */
 #include <errno.h>
 #include <inttypes.h>
 
-#include "cli/daemonctl.h"
+#include "cli/doctor.h"
 #include "cli/out.h"
 #include "cli/rpc.h"
 #include "cli/table.h"
@@ -112,100 +112,7 @@ const struct osh_cmd osh_cmd_status = {
 	.fn = status,
 };
 
-/* ---- checks ---- */
-
-/* "  name ......... ok (detail)"; true unless it failed. */
-static bool print_check(struct osh_cli *cli, const struct osh_jval *c)
-{
-	static const char dots[] = "...................................";
-	const char *name = osh_jval_z(osh_jval_get(c, "name"), "");
-	const char *state = osh_jval_z(osh_jval_get(c, "status"), "fail");
-	const char *detail = osh_jval_z(osh_jval_get(c, "detail"), "");
-	const char *hint = osh_jval_z(osh_jval_get(c, "hint"), NULL);
-	bool ok = !strcmp(state, "ok"), warn = !strcmp(state, "warn");
-	size_t n = OSH_MIN(strlen(name), sizeof(dots) - 4);
-
-	fprintf(cli->out, "  %s %.*s ", name, (int)(sizeof(dots) - 1 - n), dots);
-	if (cli->out_color)
-		fputs(ok ? "\033[32m" : warn ? "\033[33m" : "\033[31m", cli->out);
-	fputs(ok ? "ok" : warn ? "degraded" : "FAILED", cli->out);
-	if (cli->out_color)
-		fputs("\033[0m", cli->out);
-	if (*detail) {
-		fputs(" (", cli->out);
-		osh_out_text(cli->out, osh_str(detail));
-		fputs(")", cli->out);
-	}
-	fputc('\n', cli->out);
-	if (hint && !ok) {
-		fputs("      ", cli->out);
-		osh_out_text(cli->out, osh_str(hint));
-		fputc('\n', cli->out);
-	}
-	return ok || warn;
-}
-
-static int doctor_table(struct osh_cli *cli, const struct osh_jval *checks)
-{
-	unsigned int failed = 0, degraded = 0;
-
-	fputs("Checking system prerequisites...\n\n", cli->out);
-	for (size_t i = 0; i < osh_jval_len(checks); i++) {
-		const struct osh_jval *c = osh_jval_at(checks, i);
-
-		failed += !print_check(cli, c);
-		degraded += !strcmp(osh_jval_z(osh_jval_get(c, "status"), ""), "warn");
-	}
-	fputc('\n', cli->out);
-	if (failed) {
-		fprintf(cli->out, "%u check%s failed.\n", failed, failed == 1 ? "" : "s");
-		return OSH_EXIT_ERROR;
-	}
-	if (degraded)
-		fprintf(cli->out, "All required checks passed, %u degraded.\n", degraded);
-	else
-		fputs("All checks passed.\n", cli->out);
-	return OSH_EXIT_OK;
-}
-
-/* Ask the daemon, or, when there is none, its program. */
-static int doctor(struct osh_cli *cli, const struct osh_args *args)
-{
-	osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
-	osh_auto_jval struct osh_jval *offline = NULL;
-	const struct osh_jval *checks;
-	osh_auto_rpc struct osh_rpc rpc;
-	enum osh_out_format format;
-	const char *what = "check this system";
-	int code;
-
-	osh_rpc_begin(&rpc, what);
-	if (args->pos_count && strcmp(args->pos[0], "check"))
-		return osh_cli_usage(cli, args, "unexpected argument %s", OSH_Q(args->pos[0]));
-	if (osh_out_format(cli, args, &format) < 0)
-		return OSH_EXIT_USAGE;
-	if (osh_rpc_try(cli, &rpc) == 0) {
-		code = osh_rpc_call(cli, &rpc, "Doctor", &reply);
-		checks = osh_jval_get(reply.params, "checks");
-	} else {
-		code = osh_daemon_doctor(cli, what, &offline);
-		checks = osh_jval_get(offline, "checks");
-	}
-	if (code)
-		return code;
-	return format == OSH_OUT_TABLE ? doctor_table(cli, checks)
-				       : osh_out_value(cli, format, checks);
-}
-
-const struct osh_cmd osh_cmd_doctor = {
-	.name = "doctor",
-	.aliases = "dr",
-	.args = "[check]",
-	.help = "Check what this system offers, and say how to mend it",
-	.opts = out_opts,
-	.pos_max = 1,
-	.fn = doctor,
-};
+/* ---- selftest ---- */
 
 static int selftest(struct osh_cli *cli, const struct osh_args *args)
 {
@@ -222,8 +129,8 @@ static int selftest(struct osh_cli *cli, const struct osh_args *args)
 		if (code)
 			return code;
 		if (osh_jval_get(reply.params, "check"))
-			(void)print_check(cli,
-					  osh_jval_get(reply.params, "check")); /* counted there */
+			(void)osh_check_print(
+				cli, osh_jval_get(reply.params, "check")); /* counted there */
 		if (reply.continues)
 			continue;
 		fprintf(cli->out, "\n%" PRIu64 " passed, %" PRIu64 " failed\n",

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Printing checks: {name, status: ok|warn|fail, detail, hint?}. */
+#ifndef OSH_CLI_DOCTOR_H
+#define OSH_CLI_DOCTOR_H
+
+#include "base/json.h"
+#include "cli/cmd.h"
+
+/* "  name ......... ok (detail)" and the hint; true unless it failed. */
+bool osh_check_print(struct osh_cli *cli, const struct osh_jval *check);
+/*
+ * What can be checked without the daemon, as [check...] appended to @j. Loads small BPF programs to
+ * see whether the kernel takes them; attaches nothing.
+ */
+void osh_checks_write(struct osh_cli *cli, struct osh_json *j);
+
+#endif
