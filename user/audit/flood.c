@@ -146,8 +146,7 @@ static struct bucket *find(struct osh_flood *f, uint64_t key, unsigned int scale
 static bool is_exempt(const struct osh_rec *rec)
 {
 	return rec->class == OSH_REC_POLICY || rec->class == OSH_REC_SANDBOX ||
-	       rec->class == OSH_REC_LOSS || rec->class == OSH_REC_SUPPRESSED ||
-	       rec->class == OSH_REC_FINDING;
+	       rec->class == OSH_REC_LOSS || rec->class == OSH_REC_SUPPRESSED;
 }
 
 /* Turn what was held back into the note and clear the account. */

@@ -24,7 +24,7 @@ int osh_flood_new(const struct osh_flood_config *config,
 struct osh_flood *osh_flood_free(struct osh_flood *flood);
 
 /*
- * May @rec be written? Records of classes POLICY, SANDBOX, LOSS, SUPPRESSED and FINDING always may.
+ * May @rec be written? Records of classes POLICY, SANDBOX, LOSS and SUPPRESSED always may.
  * When records of this key were held back before and this one passes, *ret_suppressed is set to
  * true and @ret_note filled with the SUPPRESSED record to write first.
  */

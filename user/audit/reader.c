@@ -101,6 +101,11 @@ bool osh_log_filter_has_line(const struct osh_log_filter *filter, struct osh_str
 	return filter_line(filter, line, &t);
 }
 
+int osh_log_line_seq(struct osh_str line, uint64_t *ret_seq)
+{
+	return osh_chain_seq(line, ret_seq);
+}
+
 int osh_log_cursor_new(const char *dir, const struct osh_log_filter *filter,
 		       struct osh_log_cursor **ret_cursor)
 {

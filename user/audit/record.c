@@ -113,6 +113,12 @@ static uint8_t default_level(unsigned int class, unsigned int verdict)
 	}
 }
 
+static uint8_t default_severity(unsigned int class, unsigned int verdict)
+{
+	return verdict == OSH_REC_DENY ? class_facts[class].deny_severity
+				       : class_facts[class].note_severity;
+}
+
 void osh_rec_init(struct osh_rec *rec, enum osh_rec_class class, enum osh_rec_verdict verdict,
 		  uint64_t time_ns)
 {
@@ -123,8 +129,7 @@ void osh_rec_init(struct osh_rec *rec, enum osh_rec_class class, enum osh_rec_ve
 	rec->verdict = (uint8_t)verdict;
 	rec->level = default_level(class, verdict);
 	rec->source = class_facts[class].source;
-	rec->severity = verdict == OSH_REC_DENY ? class_facts[class].deny_severity
-						: class_facts[class].note_severity;
+	rec->severity = default_severity(class, verdict);
 	rec->time_ns = time_ns;
 }
 
@@ -232,12 +237,18 @@ static bool numbers_fit(const struct osh_rec *rec)
 		 63);
 }
 
+/* What happens in a proxy. The life of policies and sandboxes is the monitor's to tell. */
+static bool is_proxy_class(unsigned int class)
+{
+	return (class >= OSH_REC_CONNECT && class <= OSH_REC_CLOSE && class != OSH_REC_BYPASS) ||
+	       class == OSH_REC_FINDING;
+}
+
 static bool header_is_sane(const struct osh_rec *rec, size_t n)
 {
-	return rec->size == n && rec->version == OSH_REC_VERSION && rec->class > OSH_REC_INVALID &&
-	       rec->class < OSH_REC_CLASS_COUNT && rec->verdict < OSH_REC_VERDICT_COUNT &&
-	       rec->level < OSH_REC_LEVEL_COUNT && rec->source < OSH_REC_SOURCE_COUNT &&
-	       rec->activity < OSH_REC_ACT_COUNT && rec->severity >= 1 && rec->severity <= 6 &&
+	return rec->size == n && rec->version == OSH_REC_VERSION && is_proxy_class(rec->class) &&
+	       rec->verdict < OSH_REC_VERDICT_COUNT && rec->source == OSH_REC_SANDBOX_SRC &&
+	       !rec->activity &&
 	       (rec->addr_family == 0 || rec->addr_family == AF_INET ||
 		rec->addr_family == AF_INET6) &&
 	       !rec->addr_zero && !rec->zero[0] && !rec->zero[1] &&
@@ -260,8 +271,12 @@ int osh_rec_decode(const void *data, size_t n, struct osh_rec *ret_rec)
 		if ((size_t)s.off + s.len > n - HEADER_BYTES || s.len > field_max[f])
 			return -EBADMSG;
 	}
+	/* what is not the writer's to say; a denial must not hide below its level */
 	rec.text_span[OSH_REC_SANDBOX_NAME] = (struct osh_rec_span){ 0 };
+	rec.text_span[OSH_REC_TARGET] = (struct osh_rec_span){ 0 };
 	rec.seq = 0;
+	rec.level = default_level(rec.class, rec.verdict);
+	rec.severity = default_severity(rec.class, rec.verdict);
 	/* the reserve belongs to the monitor */
 	if (n - HEADER_BYTES > sizeof(rec.text) - NAME_RESERVE)
 		return -EBADMSG;

@@ -191,8 +191,9 @@ void osh_rec_set_sandbox(struct osh_rec *rec, struct osh_str name);
 struct osh_str osh_rec_get(const struct osh_rec *rec, enum osh_rec_field field);
 
 /*
- * Take @n bytes from an untrusted writer. Checks every size, span, enumeration and reserved byte;
- * drops the sandbox name and seq. -EBADMSG leaves @ret_rec untouched.
+ * Take @n bytes from an untrusted writer, a proxy. Checks every size, span, enumeration and reserved
+ * byte; accepts only the classes a proxy has reason to write; drops sandbox name, target and seq and
+ * sets level and severity itself. -EBADMSG leaves @ret_rec untouched.
  */
 int osh_rec_decode(const void *data, size_t n, struct osh_rec *ret_rec) OSH_MUST_CHECK;
 

@@ -19,7 +19,7 @@
 #include "base/diag.h"
 
 #define OSH_LOG_LINE_MAX  32768 /* bytes of one line */
-#define OSH_LOG_QUERY_MAX 100000 /* lines of one query */
+#define OSH_LOG_QUERY_MAX 10000 /* lines of one query */
 
 enum osh_log_sync {
 	OSH_LOG_SYNC_FLUSH = 0, /* fdatasync at every osh_log_flush() */
@@ -81,6 +81,9 @@ struct osh_log_filter {
 bool osh_log_filter_has(const struct osh_log_filter *filter, const struct osh_rec *rec);
 /* Quick test on one line of a segment or an osh_render_json() object. */
 bool osh_log_filter_has_line(const struct osh_log_filter *filter, struct osh_str line);
+
+/* The sequence number of such a line; -EBADMSG. */
+int osh_log_line_seq(struct osh_str line, uint64_t *ret_seq) OSH_MUST_CHECK;
 
 /* Lines newest first. */
 struct osh_log_cursor;

@@ -19,11 +19,17 @@ struct logs {
 	struct osh_log_filter filter;
 	char sandbox[OSH_STATE_NAME_MAX + 1];
 	uint64_t lost;
+	bool follow;
+	/* what was stored when the call came: sent as the peer takes it */
+	struct osh_log_lines lines;
+	size_t at; /* next of them to send */
+	uint64_t last_seq; /* newest sent */
 };
 
 static void logs_free(struct logs *l)
 {
 	osh_list_del(&l->follower.node);
+	osh_log_lines_fini(&l->lines);
 	free(l);
 }
 
@@ -94,45 +100,113 @@ static int read_filter(struct osh_ctl_call *call, const struct osh_jval *params,
 	return 0;
 }
 
-/* What is stored, in replies of bounded size; the last one is left open (its writer is returned). */
-static struct osh_json *put_stored(struct osh_ctl_call *call, const struct osh_log_lines *lines,
-				   bool more)
+/* A reply with what fits of what is stored, oldest first; left open for the caller to end. */
+static void put_part(struct osh_ctl_call *call, struct logs *l, size_t max_bytes)
 {
 	struct osh_json *j = osh_ctl_reply_begin(call);
-	size_t bytes = 0, from = 0;
+	size_t bytes = 0;
 
-	if (!more) { /* one reply only: the newest that fit */
-		from = lines->count;
-		while (from &&
-		       bytes + osh_log_lines_at(lines, from - 1).n < OSH_CTL_MSG_MAX - 65536)
-			bytes += osh_log_lines_at(lines, --from).n + 1;
-		bytes = 0;
-	}
 	osh_json_key(j, "records");
 	osh_json_arr(j);
-	for (size_t i = from; i < lines->count; i++) {
-		struct osh_str line = osh_log_lines_at(lines, i);
+	while (l->at < l->lines.count) {
+		struct osh_str line = osh_log_lines_at(&l->lines, l->at);
+		uint64_t seq;
 
-		if (more && bytes + line.n > PART_BYTES && bytes) {
-			osh_json_arr_end(j);
-			osh_ctl_reply_continue(call);
-			j = osh_ctl_reply_begin(call);
-			osh_json_key(j, "records");
-			osh_json_arr(j);
-			bytes = 0;
-		}
+		if (bytes && bytes + line.n > max_bytes)
+			break;
 		osh_json_raw(j, line);
 		bytes += line.n + 1;
+		l->at++;
+		if (osh_log_line_seq(line, &seq) == 0)
+			l->last_seq = seq;
 	}
 	osh_json_arr_end(j);
-	return j;
+}
+
+/* Without "more" there is one reply: skip the oldest until the rest fits into a message. */
+static void skip_to_fit(struct logs *l)
+{
+	size_t bytes = 0;
+
+	l->at = l->lines.count;
+	while (l->at && bytes + osh_log_lines_at(&l->lines, l->at - 1).n < OSH_CTL_MSG_MAX - 65536)
+		bytes += osh_log_lines_at(&l->lines, --l->at).n + 1;
+}
+
+static int load_stored(struct logs *l, uint64_t n)
+{
+	struct osh_monitor *m = osh_api_monitor();
+
+	osh_log_lines_fini(&l->lines);
+	osh_events_flush(m);
+	l->at = 0;
+	return osh_log_query(osh_events_dir(m), &l->filter, n, &l->lines);
+}
+
+/* What was written while a slow peer took the stored lines. */
+static int catch_up(struct logs *l)
+{
+	uint64_t seq = 0, sent = l->last_seq;
+	int r = load_stored(l, LINES_ALL);
+
+	if (r < 0)
+		return r;
+	while (l->at < l->lines.count &&
+	       osh_log_line_seq(osh_log_lines_at(&l->lines, l->at), &seq) == 0 && seq <= sent)
+		l->at++;
+	/* nothing seen before is left in it: more came than one look holds */
+	if (l->lines.count == LINES_ALL && l->at == 0)
+		l->lost++;
+	return 0;
+}
+
+static void fail_read(struct osh_ctl_call *call, int r)
+{
+	osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot read the log in %s: %s",
+		     OSH_Q(osh_events_dir(osh_api_monitor())), strerror(-r));
+}
+
+/* Send stored lines while the peer has room, then end the call or begin to follow. */
+static void send_stored(struct logs *l, struct osh_ctl_call *call, bool waited)
+{
+	int r;
+
+	while (l->at < l->lines.count || !waited) {
+		if (waited && !osh_ctl_call_has_room(call))
+			return; /* on_room goes on */
+		put_part(call, l, PART_BYTES);
+		if (l->at == l->lines.count && !l->follow) {
+			osh_ctl_reply_end(call);
+			logs_free(l);
+			return;
+		}
+		osh_ctl_reply_continue(call);
+		waited = true;
+	}
+	r = catch_up(l);
+	if (r < 0) {
+		fail_read(call, r);
+		logs_free(l);
+		return;
+	}
+	while (l->at < l->lines.count) {
+		put_part(call, l, PART_BYTES);
+		osh_ctl_reply_continue(call);
+	}
+	osh_log_lines_fini(&l->lines);
+	osh_events_follow(osh_api_monitor(), &l->follower);
+}
+
+static void on_room(struct osh_ctl_waiter *w)
+{
+	struct logs *l = osh_container_of(w, struct logs, waiter);
+
+	if (osh_list_is_empty(&l->follower.node))
+		send_stored(l, w->call, true);
 }
 
 void osh_api_logs(struct osh_ctl_call *call, const struct osh_jval *params)
 {
-	struct osh_monitor *m = osh_api_monitor();
-	bool follow, more = osh_ctl_call_wants_more(call);
-	struct osh_log_lines lines = { 0 };
 	struct logs *l = calloc(1, sizeof(*l));
 	uint64_t n;
 	int r;
@@ -142,31 +216,29 @@ void osh_api_logs(struct osh_ctl_call *call, const struct osh_jval *params)
 		return;
 	}
 	osh_list_init(&l->follower.node);
+	l->follower.on_record = on_record;
 	if (read_filter(call, params, l) < 0 ||
 	    osh_ctl_param_u64_opt(call, params, "lines", OSH_LOG_QUERY_MAX, LINES_DEFAULT, &n) <
 		    0 ||
-	    osh_ctl_param_bool_opt(call, params, "follow", false, &follow) < 0) {
+	    osh_ctl_param_bool_opt(call, params, "follow", false, &l->follow) < 0) {
 		free(l);
 		return;
 	}
-	osh_events_flush(m);
-	r = osh_log_query(osh_events_dir(m), &l->filter, n ? n : LINES_ALL, &lines);
+	r = load_stored(l, n ? n : LINES_ALL);
 	if (r < 0) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot read the log in %s: %s",
-			     OSH_Q(osh_events_dir(m)), strerror(-r));
+		fail_read(call, r);
 		free(l);
 		return;
 	}
-	(void)put_stored(call, &lines, more);
-	osh_log_lines_fini(&lines);
-	if (!follow || !more) {
+	if (!osh_ctl_call_wants_more(call)) {
+		skip_to_fit(l);
+		put_part(call, l, OSH_CTL_MSG_MAX);
 		osh_ctl_reply_end(call);
-		free(l);
+		logs_free(l);
 		return;
 	}
-	osh_ctl_reply_continue(call);
 	l->waiter.on_close = on_peer_gone;
+	l->waiter.on_room = on_room;
 	osh_ctl_call_wait(call, &l->waiter);
-	l->follower.on_record = on_record;
-	osh_events_follow(m, &l->follower);
+	send_stored(l, call, false);
 }

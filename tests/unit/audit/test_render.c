@@ -375,6 +375,13 @@ static void decode_refuses_what_makes_no_sense(void **state)
 	assert_int_equal(osh_rec_decode(&good, good.size, &got), 0);
 	assert_int_equal(osh_rec_get(&got, OSH_REC_SANDBOX_NAME).n, 0); /* not the proxy's to say */
 	assert_true(osh_str_is(osh_rec_get(&got, OSH_REC_HOST), "api.github.com"));
+	/* nor is how loud it is */
+	bad = good;
+	bad.level = OSH_REC_TRACE;
+	bad.severity = 200;
+	assert_int_equal(osh_rec_decode(&bad, bad.size, &got), 0);
+	assert_int_equal(got.level, OSH_REC_WARN);
+	assert_int_equal(got.severity, 3);
 	assert_int_equal(osh_rec_decode(&good, good.size - 1, &got), -EBADMSG);
 	assert_int_equal(osh_rec_decode(&good, 10, &got), -EBADMSG);
 #define REFUSED(member, value)                                                     \
@@ -388,11 +395,11 @@ static void decode_refuses_what_makes_no_sense(void **state)
 	REFUSED(class, OSH_REC_CLASS_COUNT);
 	REFUSED(class, 0);
 	REFUSED(verdict, OSH_REC_VERDICT_COUNT);
-	REFUSED(level, 9);
-	REFUSED(source, 2);
-	REFUSED(activity, 99);
-	REFUSED(severity, 0);
-	REFUSED(severity, 7);
+	REFUSED(class, OSH_REC_POLICY);
+	REFUSED(class, OSH_REC_LOSS);
+	REFUSED(class, OSH_REC_LOG);
+	REFUSED(source, OSH_REC_GATEWAY);
+	REFUSED(activity, OSH_REC_ACT_LOADED);
 	REFUSED(addr_family, 77);
 	REFUSED(flags, 0x80000000u);
 	REFUSED(zero[1], 1);
