@@ -19,6 +19,13 @@ void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *di
 /* The warnings of @diag as member `warnings` (left out if there are none). */
 void osh_api_warnings(struct osh_json *j, const struct osh_diag *diag);
 
+/*
+ * Is parameter @key (may be missing) a map of texts with sane keys, as labels and @env have? -EINVAL:
+ * the call was ended.
+ */
+int osh_api_check_map(struct osh_ctl_call *call, const struct osh_jval *params, const char *key,
+		      bool env) OSH_MUST_CHECK;
+
 typedef void osh_api_fn(struct osh_ctl_call *call, const struct osh_jval *params);
 
 osh_api_fn osh_api_sandbox_create, osh_api_sandbox_list, osh_api_sandbox_get,

@@ -148,9 +148,8 @@ static int write_spec(const struct osh_jval *params, struct osh_buf *out)
 	return j.err;
 }
 
-/* {key: text} with sane keys. -EINVAL: the call was ended. */
-static int check_map(struct osh_ctl_call *call, const struct osh_jval *params, const char *key,
-		     bool env)
+int osh_api_check_map(struct osh_ctl_call *call, const struct osh_jval *params, const char *key,
+		      bool env)
 {
 	const struct osh_jval *map = osh_jval_get(params, key), *v;
 	const char *name, *why = "is not valid";
@@ -235,10 +234,8 @@ static int add_rows(struct osh_ctl_call *call, struct osh_state_sandbox *row,
 	int r = osh_state_sandbox_add(m->state, row, osh_realtime_ms());
 
 	if (r == -EEXIST) {
-		osh_ctl_fail(call, OSH_CTL_ERR_EXISTS, NULL,
-			     "sandbox '%s' already exists\n\nhint: delete it first with: openshell "
-			     "sandbox delete %s\n      or use a different name",
-			     row->name, row->name);
+		osh_ctl_fail(call, OSH_CTL_ERR_EXISTS, NULL, "sandbox '%s' already exists",
+			     row->name);
 		return -EINVAL;
 	}
 	(void)snprintf(provenance, sizeof(provenance), "{\"how\":\"create\",\"uid\":\"%u\"}",
@@ -295,8 +292,9 @@ void osh_api_sandbox_create(struct osh_ctl_call *call, const struct osh_jval *pa
 	osh_diag_init(&c->diag, NULL);
 	if (read_name(call, params, row.name, sizeof(row.name)) < 0 ||
 	    osh_ctl_param_bool_opt(call, params, "keep", true, &row.keep) < 0 ||
-	    check_map(call, params, "labels", false) < 0 ||
-	    check_map(call, params, "env", true) < 0 || osh_api_check_limits(call, params) < 0 ||
+	    osh_api_check_map(call, params, "labels", false) < 0 ||
+	    osh_api_check_map(call, params, "env", true) < 0 ||
+	    osh_api_check_limits(call, params) < 0 ||
 	    create_policy(call, params, &c->diag, &yaml, hash) < 0) {
 		create_free(c);
 		return;
@@ -331,6 +329,7 @@ struct list_iter {
 	struct osh_state_iter it;
 	struct osh_json *j;
 	const struct osh_jval *labels;
+	uint64_t skip, left; /* of those that have the labels */
 };
 
 static bool has_labels(const struct osh_state_sandbox *row, const struct osh_jval *want)
@@ -355,8 +354,14 @@ static int list_row(struct osh_state_iter *it, const struct osh_state_sandbox *r
 {
 	struct list_iter *l = osh_container_of(it, struct list_iter, it);
 
-	if (has_labels(row, l->labels))
+	if (!has_labels(row, l->labels))
+		return 0;
+	if (l->skip) {
+		l->skip--;
+	} else if (l->left) {
+		l->left--;
 		put_sandbox(l->j, row);
+	}
 	return l->j->err;
 }
 
@@ -364,17 +369,16 @@ void osh_api_sandbox_list(struct osh_ctl_call *call, const struct osh_jval *para
 {
 	struct list_iter l = { .it.on_sandbox = list_row,
 			       .labels = osh_jval_get(params, "labels") };
-	uint64_t limit, offset;
 	int r;
 
-	if (osh_ctl_param_u64_opt(call, params, "limit", OSH_STATE_LIST_MAX, LIST_DEFAULT, &limit) <
-		    0 ||
-	    osh_ctl_param_u64_opt(call, params, "offset", UINT32_MAX, 0, &offset) < 0)
+	if (osh_ctl_param_u64_opt(call, params, "limit", OSH_STATE_LIST_MAX, LIST_DEFAULT,
+				  &l.left) < 0 ||
+	    osh_ctl_param_u64_opt(call, params, "offset", UINT32_MAX, 0, &l.skip) < 0)
 		return;
 	l.j = osh_ctl_reply_begin(call);
 	osh_json_key(l.j, "sandboxes");
 	osh_json_arr(l.j);
-	r = osh_state_sandbox_list(osh_api_monitor()->state, offset, limit, &l.it);
+	r = osh_state_sandbox_list(osh_api_monitor()->state, 0, UINT64_MAX, &l.it);
 	if (r < 0 && !l.j->err)
 		l.j->err = r;
 	osh_json_arr_end(l.j);

@@ -16,7 +16,6 @@
 enum {
 	ARGV_MAX = 1024,
 	ARG_BYTES = 32768,
-	ENV_MAX = 512,
 	CWD_BYTES = 4096,
 	SESSIONS_MAX = 256, /* of one sandbox */
 };
@@ -251,27 +250,33 @@ void osh_sessions_end(struct osh_sandbox *sb)
 
 /* ---- the call ---- */
 
+static int add_env(struct osh_arena *arena, const struct osh_jval *map, const char **v, size_t *n)
+{
+	const struct osh_jval *value;
+	const char *key;
+	void *iter = NULL;
+
+	while (osh_jval_next(map, &iter, &key, &value)) {
+		struct osh_str text = osh_jval_str(value);
+		char *line = osh_arena_alloc(arena, strlen(key) + text.n + 2);
+
+		if (!line)
+			return -ENOMEM;
+		(void)snprintf(line, strlen(key) + text.n + 2, "%s=%.*s", key, OSH_STR_FMT(text));
+		v[(*n)++] = line;
+	}
+	return 0;
+}
+
 /* --env of the sandbox's creation, then that of this call: "NAME=value" texts in one arena. */
 static const char **session_env(struct osh_arena *arena, const struct osh_jval *spec_env,
 				const struct osh_jval *call_env)
 {
 	size_t n = 0, total = osh_jval_len(spec_env) + osh_jval_len(call_env) + 1;
 	const char **v = osh_arena_array(arena, total, sizeof(char *));
-	const struct osh_jval *value;
-	const char *key;
-	void *iter = NULL;
 
-	while (v && osh_jval_next(spec_env, &iter, &key, &value)) {
-		struct osh_str text = osh_jval_str(value);
-		char *line = osh_arena_alloc(arena, strlen(key) + text.n + 2);
-
-		if (!line)
-			return NULL;
-		(void)snprintf(line, strlen(key) + text.n + 2, "%s=%.*s", key, OSH_STR_FMT(text));
-		v[n++] = line;
-	}
-	for (size_t i = 0; v && i < osh_jval_len(call_env); i++)
-		v[n++] = osh_jval_z(osh_jval_at(call_env, i), "");
+	if (!v || add_env(arena, spec_env, v, &n) < 0 || add_env(arena, call_env, v, &n) < 0)
+		return NULL;
 	return v;
 }
 
@@ -300,7 +305,7 @@ static int read_params(struct osh_ctl_call *call, const struct osh_jval *params,
 {
 	if (osh_api_sandbox(call, params, "sandbox", &p->sb) < 0 ||
 	    osh_ctl_param_strv_opt(call, params, "argv", ARG_BYTES, ARGV_MAX, &p->argv) < 0 ||
-	    osh_ctl_param_strv_opt(call, params, "env", ARG_BYTES, ENV_MAX, &p->env) < 0 ||
+	    osh_api_check_map(call, params, "env", true) < 0 ||
 	    osh_ctl_param_str_opt(call, params, "workdir", CWD_BYTES, &p->workdir) < 0 ||
 	    osh_ctl_param_str_opt(call, params, "term", 64, &p->term) < 0 ||
 	    osh_ctl_param_bool_opt(call, params, "tty", false, &p->tty) < 0 ||
@@ -309,6 +314,7 @@ static int read_params(struct osh_ctl_call *call, const struct osh_jval *params,
 	    osh_ctl_param_u64_opt(call, params, "cols", 65535, 80, &p->cols) < 0 ||
 	    osh_ctl_param_u64_opt(call, params, "timeout_s", 86400 * 365, 0, &p->timeout_s) < 0)
 		return -EINVAL;
+	p->env = osh_jval_get(params, "env");
 	if (p->sb->phase != OSH_PHASE_READY) {
 		osh_ctl_fail(
 			call, OSH_CTL_ERR_PRECONDITION,
