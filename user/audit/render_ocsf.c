@@ -87,13 +87,18 @@ static void write_endpoint(struct osh_json *j, const struct osh_rec *rec)
 	char text[64];
 	const char *addr = osh_rec_addr(rec, text, sizeof(text));
 
+	/* a refused socket has no destination yet */
+	if (!host.n && !*addr && !rec->port)
+		return;
 	osh_json_key(j, "dst_endpoint");
 	osh_json_obj(j);
-	if (host.n)
+	/* a name that is the address itself is no domain */
+	if (host.n && !osh_str_is(host, addr))
 		osh_json_kstr(j, "domain", host);
 	if (*addr)
 		osh_json_kz(j, "ip", addr);
-	osh_json_ku64(j, "port", rec->port);
+	if (rec->port)
+		osh_json_ku64(j, "port", rec->port);
 	osh_json_obj_end(j);
 }
 

@@ -346,7 +346,7 @@ const struct osh_cmd osh_cmd_sandbox_create = {
 static int sandbox_connect(struct osh_cli *cli, const struct osh_args *args)
 {
 	char last[64];
-	struct osh_session_cfg cfg = { .args = args };
+	struct osh_session_cfg cfg = { .args = args, .remember = true };
 	int code = osh_session_wants_tty(cli, args, &cfg.tty);
 
 	if (code)
@@ -354,7 +354,6 @@ static int sandbox_connect(struct osh_cli *cli, const struct osh_args *args)
 	cfg.sandbox = osh_last_resolve(cli, osh_args_pos(args, 0), last);
 	if (!cfg.sandbox)
 		return OSH_EXIT_ERROR;
-	osh_last_save(cli, cfg.sandbox);
 	return osh_session_run(cli, &cfg);
 }
 
@@ -382,6 +381,7 @@ static int sandbox_exec(struct osh_cli *cli, const struct osh_args *args)
 		.argv = args->rest,
 		.argc = args->rest_count,
 		.args = args,
+		.remember = true,
 	};
 	int code = osh_session_wants_tty(cli, args, &cfg.tty);
 
@@ -398,7 +398,6 @@ static int sandbox_exec(struct osh_cli *cli, const struct osh_args *args)
 	cfg.sandbox = osh_last_resolve(cli, given ? given : osh_args_pos(args, 0), last);
 	if (!cfg.sandbox)
 		return OSH_EXIT_ERROR;
-	osh_last_save(cli, cfg.sandbox);
 	return osh_session_run(cli, &cfg);
 }
 

@@ -216,8 +216,8 @@ static int verify(struct osh_cli *cli, const struct osh_args *args)
 		return OSH_EXIT_ERROR;
 	}
 	osh_cli_note(cli, cli->out, '+',
-		     "%" PRIu64 " records in %" PRIu64 " segments are complete and unchanged",
-		     report.records, report.segments);
+		     "%" PRIu64 " records in %" PRIu64 " segment%s are complete and unchanged",
+		     report.records, report.segments, report.segments == 1 ? "" : "s");
 	return OSH_EXIT_OK;
 }
 

@@ -45,6 +45,13 @@ static int say_outcome(struct osh_cli *cli, const struct osh_ctl_reply *reply)
 			     version);
 		return OSH_EXIT_TIMEOUT;
 	}
+	if (!strcmp(status, "pending")) {
+		osh_cli_note(cli, cli->err, '.',
+			     "Policy version %" PRIu64
+			     " is pending: it loads when the sandbox is started",
+			     version);
+		return OSH_EXIT_OK;
+	}
 	osh_cli_note(cli, cli->err, 'x', "Policy version %" PRIu64 " failed to load: %s", version,
 		     osh_reply_z(reply, "error"));
 	return OSH_EXIT_ERROR;

@@ -126,6 +126,8 @@ int osh_session_run(struct osh_cli *cli, const struct osh_session_cfg *cfg)
 		code = osh_rpc_next(cli, &rpc, -1, &reply);
 	if (code)
 		return code;
+	if (cfg->remember)
+		osh_last_save(cli, cfg->sandbox);
 	if (cfg->detach)
 		return OSH_EXIT_OK;
 	if (!reply.continues || take_fds(&reply, cfg->tty, relay.fds) < 0) {

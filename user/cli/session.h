@@ -11,6 +11,7 @@ struct osh_session_cfg {
 	size_t argc;
 	const struct osh_args *args; /* --env, --workdir are taken from here */
 	bool tty, detach;
+	bool remember; /* as the sandbox used last, once the program runs */
 	uint64_t timeout_s; /* 0: none */
 };
 

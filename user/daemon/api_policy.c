@@ -26,7 +26,6 @@ struct push {
 	struct osh_buf message;
 	struct osh_diag diag; /* warnings */
 	bool global;
-	uint64_t settings_revision;
 };
 
 static void push_free(struct push *push)
@@ -68,8 +67,13 @@ static void put_push(struct osh_json *j, const struct push *push, const char *sc
 	osh_json_kbool(j, "unchanged", unchanged);
 	osh_json_kz(j, "status", status);
 	osh_json_ku64(j, "active_version", active_version(scope));
-	if (push->global)
-		osh_json_ku64(j, "settings_revision", push->settings_revision);
+	if (push->global) {
+		uint64_t revision = 0;
+
+		(void)!osh_state_settings_revision(osh_api_monitor()->state, OSH_STATE_GLOBAL_SCOPE,
+						   &revision); /* 0 */
+		osh_json_ku64(j, "settings_revision", revision);
+	}
 	osh_api_warnings(j, &push->diag);
 }
 
@@ -152,9 +156,6 @@ static void store_and_publish(struct osh_ctl_call *call, struct osh_sandbox *sb,
 	if (r == 0)
 		r = osh_state_rev_add(m->state, scope, osh_buf_str(&yaml), push->hash, provenance,
 				      osh_realtime_ms(), &push->version, &unchanged);
-	if (r == 0 && !sb)
-		r = osh_state_settings_revision(m->state, OSH_STATE_GLOBAL_SCOPE,
-						&push->settings_revision);
 	if (r < 0) {
 		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot store the policy: %s",
 			     strerror(-r));
