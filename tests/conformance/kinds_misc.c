@@ -103,7 +103,8 @@ static bool row_setting(const json_t *row, struct outcome *out)
 	struct osh_str contains = opt_text(row, "error_contains");
 	char message[OSH_SETTING_MESSAGE_MAX] = "";
 	const char *value = NULL;
-	int r = osh_setting_check(text_of(out, row, "key"), text_of(out, row, "value"), &value, message);
+	int r = osh_setting_check(text_of(out, row, "key"), text_of(out, row, "value"), &value,
+				  message);
 
 	if (json_is_null(result)) {
 		if (r == 0)

@@ -77,8 +77,7 @@ void osh_api_settings_set(struct osh_ctl_call *call, const struct osh_jval *para
 			     strerror(-r));
 		return;
 	}
-	osh_events_log(osh_api_monitor(), t.sb, OSH_REC_INFO, "Setting %s set to %s", key,
-		       value);
+	osh_events_log(osh_api_monitor(), t.sb, OSH_REC_INFO, "Setting %s set to %s", key, value);
 	j = osh_ctl_reply_begin(call);
 	osh_json_ku64(j, "revision", revision);
 	osh_ctl_reply_end(call);

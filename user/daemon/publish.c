@@ -120,8 +120,9 @@ static int compile(struct osh_publish *p, const char *hash, struct osh_buf *bloc
 		r = osh_alias_collect(p->sb->proc.pid, p->doc, &arena, &aliases, &n);
 		/* fewer names only means fewer grants */
 		if (r < 0)
-			osh_log_warn_errno(r, "cannot look up the binaries of sandbox %s; paths of "
-					      "the policy count as written",
+			osh_log_warn_errno(r,
+					   "cannot look up the binaries of sandbox %s; paths of "
+					   "the policy count as written",
 					   OSH_Q(p->sb->name));
 	}
 	return osh_image_compile_with(p->doc, p->policy.generation, hash, aliases, n, block);

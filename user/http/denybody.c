@@ -182,8 +182,8 @@ int osh_deny_response(const struct osh_deny_plain *deny, struct osh_buf *out)
 	osh_json_obj_end(&j);
 	r = j.err;
 	if (r == 0)
-		r = insert_head(out, at, deny->status, "application/json", NULL,
-				deny->head_request, false);
+		r = insert_head(out, at, deny->status, "application/json", NULL, deny->head_request,
+				false);
 	return settle(out, at, r);
 }
 

@@ -227,6 +227,7 @@ int osh_db_finish(struct osh_db *db, int r)
 	if (r == 0)
 		r = osh_db_script(db, "COMMIT");
 	if (r < 0)
-		(void)sqlite3_exec(db->h, "ROLLBACK", NULL, NULL, NULL); /* fails when SQLite did it already */
+		(void)sqlite3_exec(db->h, "ROLLBACK", NULL, NULL,
+				   NULL); /* fails when SQLite did it already */
 	return r;
 }
