@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "sandbox/etcfiles.h"
 
+#include "sandbox/jks.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#define BUNDLE_MAX (16u * 1024 * 1024)
+#define BUNDLE_MAX   (16u * 1024 * 1024)
+#define JAVA_CACERTS "/etc/ssl/certs/java/cacerts"
 
 static int write_all(int fd, struct osh_str s)
 {
@@ -73,6 +76,22 @@ static int make_dir(int dir_fd, const char *name, int *ret_fd)
 	return *ret_fd < 0 ? -errno : 0;
 }
 
+/* Java knows no bundle: its own store is replaced where the host has one. */
+static int write_java(int certs_fd, struct osh_str bundle)
+{
+	osh_auto_bufmem struct osh_buf jks;
+	osh_auto_close int java = -1;
+	int r;
+
+	if (access(JAVA_CACERTS, F_OK) < 0)
+		return 0;
+	osh_buf_init(&jks, BUNDLE_MAX, 0);
+	r = osh_jks_from_pem(bundle, &jks);
+	if (r == 0)
+		r = make_dir(certs_fd, "java", &java);
+	return r ? r : write_file(java, "cacerts", osh_buf_str(&jks));
+}
+
 static int write_tls(int etc_fd, const struct osh_spec *spec)
 {
 	osh_auto_close int tls = -1, ssl = -1, certs = -1;
@@ -95,7 +114,7 @@ static int write_tls(int etc_fd, const struct osh_spec *spec)
 	if (r == 0 &&
 	    symlinkat("../../openshell-tls/ca-bundle.pem", certs, "ca-certificates.crt") < 0)
 		r = -errno;
-	return r;
+	return r ? r : write_java(certs, osh_buf_str(&bundle));
 }
 
 int osh_etc_write(int etc_fd, const struct osh_spec *spec, const char **ret_what)

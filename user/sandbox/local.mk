@@ -1,6 +1,6 @@
 # PID 1 of sandboxes: a small static program, carried in libosh.a as data (program.c).
 init-objs := $(patsubst %,$(O)/user/%.o,base/arena base/buf base/str \
-	$(addprefix sandbox/,confine etcfiles fslist init init/main landlock mnt path root rules \
+	$(addprefix sandbox/,confine etcfiles fslist init init/main jks landlock mnt path root rules \
 	session spec))
 # The sanitizers need their shared libraries.
 init-ldflags := $(if $(filter 1,$(SANITIZE)),-pie $(san-flags),-static-pie -s) \
