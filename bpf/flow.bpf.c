@@ -156,6 +156,12 @@ int osh_sockops(struct bpf_sock_ops *o)
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		on_established(o);
 		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		/* it did not fail: later states are of no interest */
+		if (o->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG)
+			bpf_sock_ops_cb_flags_set(o, o->bpf_sock_ops_cb_flags &
+							     ~BPF_SOCK_OPS_STATE_CB_FLAG);
+		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		on_state(o);
 		break;

@@ -182,7 +182,7 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OSH_FLOW_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
+	/* preallocated: an insertion per connect must be cheap */
 	__type(key, struct osh_flow_key);
 	__type(value, struct osh_flow_rec);
 } osh_flows __weak SEC(".maps");

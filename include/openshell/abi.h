@@ -24,7 +24,7 @@
 #define OSH_EXE_PER_SANDBOX \
 	8192 /* further ones stay unknown (exe id 0): a sandbox starves only itself */
 #define OSH_TASK_MAX	65536
-#define OSH_FLOW_MAX	65536 /* handshakes in flight */
+#define OSH_FLOW_MAX	16384 /* handshakes in flight */
 #define OSH_NAME_MAX	262144 /* host names known at a time, all sandboxes */
 #define OSH_HOST_LEN	256 /* host name with the NUL */
 #define OSH_POLICY_MAX	262144 /* rows of one sandbox's kernel policy */

@@ -22,3 +22,12 @@ $(O)/tests/bench/px_serve: $(O)/tests/bench/px_serve.o $(O)/tests/wire/harness.o
 	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(libosh) $(osh-libs) $(LDLIBS)
 
 .PHONY: bench-proxy
+# What the fence costs in the kernel; root.
+bench-kern: $(O)/tests/bench/bench_kern ## connect(), exec and policy swap with and without the fence
+	$(Q)$(O)/tests/bench/bench_kern
+
+$(O)/tests/bench/bench_kern: $(O)/tests/bench/bench_kern.o $(O)/tests/bpf/kt.o $(libosh)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(libosh) $(osh-libs) $(LDLIBS)
+
+.PHONY: bench-kern

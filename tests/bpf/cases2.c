@@ -88,19 +88,31 @@ void case_policy(struct kt *kt)
 	/* the explicit proxy always */
 	CHECK(arrives(kt, &sb, "connect plain 127.0.0.1 3128", sb.tcp4, NULL, &rec));
 
+	/* with this flag the web ports are the proxy's, which can answer in words */
+	p.generation = 3;
+	p.flags |= OSH_POL_WEB_TO_PROXY;
+	CHECK(osh_kern_publish(kt->kern, sb.id, &p) == 0);
+	CHECK(arrives(kt, &sb, "connect plain 198.18.0.7 80", sb.tcp4, NULL, &rec));
+	CHECK(arrives(kt, &sb, "connect plain 10.0.0.6 443", sb.tcp4, NULL, &rec));
+	CHECK(says(kt, &sb, "connect plain 10.0.0.6 22", "ECONNREFUSED"));
+	p.generation = 4;
+	p.flags = OSH_POL_LITERALS_LISTED;
+	CHECK(osh_kern_publish(kt->kern, sb.id, &p) == 0);
+	CHECK(says(kt, &sb, "connect plain 198.18.0.7 80", "ECONNREFUSED"));
+
 	/* rows added to the loaded generation, and only to that */
 	rows[0] = row(OSH_POL_HOST, 7, 80, 1, 0);
-	CHECK(osh_kern_policy_put(kt->kern, sb.id, 1, rows, 1) == -ESTALE);
-	CHECK(osh_kern_policy_put(kt->kern, sb.id, 2, rows, 1) == 0);
+	CHECK(osh_kern_policy_put(kt->kern, sb.id, 3, rows, 1) == -ESTALE);
+	CHECK(osh_kern_policy_put(kt->kern, sb.id, 4, rows, 1) == 0);
 	CHECK(arrives(kt, &sb, "connect plain 198.18.0.7 80", sb.tcp4, NULL, &rec));
 
 	/* older is refused and changes nothing; without META kinds */
 	p.generation = 1;
 	CHECK(osh_kern_publish(kt->kern, sb.id, &p) == -ESTALE);
-	p.generation = 3;
+	p.generation = 5;
 	rows[1].key.kind = OSH_POL_META;
 	CHECK(osh_kern_publish(kt->kern, sb.id, &p) == -EINVAL);
-	CHECK(osh_kern_generation(kt->kern, sb.id, &gen) == 0 && gen == 2);
+	CHECK(osh_kern_generation(kt->kern, sb.id, &gen) == 0 && gen == 4);
 	kt_sandbox_drop(kt, &sb);
 }
 
