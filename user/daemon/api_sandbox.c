@@ -319,7 +319,7 @@ void osh_api_sandbox_create(struct osh_ctl_call *call, const struct osh_jval *pa
 	(void)osh_strlcpy(c->name, row.name, sizeof(c->name));
 	c->waiter.on_close = create_abandoned;
 	osh_ctl_call_wait(call, &c->waiter);
-	osh_events_log(m, sb, OSH_REC_INFO, "Sandbox created");
+	osh_events_life(m, sb, OSH_REC_ACT_CREATE, "Sandbox created");
 	osh_sb_start(sb, created, c);
 }
 

@@ -77,6 +77,7 @@ void osh_api_settings_set(struct osh_ctl_call *call, const struct osh_jval *para
 			     strerror(-r));
 		return;
 	}
+	osh_events_settings_changed(osh_api_monitor());
 	osh_events_log(osh_api_monitor(), t.sb, OSH_REC_INFO, "Setting %s set to %s", key, value);
 	j = osh_ctl_reply_begin(call);
 	osh_json_ku64(j, "revision", revision);
@@ -109,6 +110,9 @@ void osh_api_settings_delete(struct osh_ctl_call *call, const struct osh_jval *p
 			     s->key, strerror(-r));
 		return;
 	}
+	osh_events_settings_changed(osh_api_monitor());
+	if (r == 0)
+		osh_events_log(osh_api_monitor(), t.sb, OSH_REC_INFO, "Setting %s deleted", s->key);
 	j = osh_ctl_reply_begin(call);
 	osh_json_kbool(j, "found", r == 0);
 	osh_json_ku64(j, "revision", revision);

@@ -119,6 +119,9 @@ static const struct osh_key log_keys[] = {
 	U32("segments", log.segments),
 	U32("max_age_hours", log.max_age_hours),
 	STR("journal_socket", log.journal_socket),
+	STR("ocsf_file", log.ocsf_file),
+	U32("ocsf_file_bytes", log.ocsf_file_bytes),
+	U32("ocsf_files", log.ocsf_files),
 	{ 0 },
 };
 #define SECTION(fn, table, what)                                                      \
@@ -176,6 +179,9 @@ static void set_defaults(struct osh_config *cfg)
 	cfg->log.segments = 8;
 	cfg->log.max_age_hours = 14 * 24;
 	cfg->log.journal_socket = OSH_STR("/run/systemd/journal/socket");
+	cfg->log.ocsf_file = OSH_STR("");
+	cfg->log.ocsf_file_bytes = 64 << 20;
+	cfg->log.ocsf_files = 4;
 	cfg->names_per_sandbox = 4096;
 }
 
@@ -233,6 +239,14 @@ static void check(const struct osh_config *cfg, struct osh_diag *diag)
 		osh_diag_err(
 			diag, 0, 0,
 			"log.segment_bytes must be at least 65536 and log.segments at least 2");
+	if (cfg->log.ocsf_file.n && !osh_str_has_prefix(cfg->log.ocsf_file, OSH_STR("/")))
+		osh_diag_err(diag, 0, 0, "log.ocsf_file must be an absolute path, got %s",
+			     osh_quote(cfg->log.ocsf_file));
+	if (cfg->log.ocsf_file_bytes < 65536 || cfg->log.ocsf_files < 2 ||
+	    cfg->log.ocsf_files > 1000)
+		osh_diag_err(diag, 0, 0,
+			     "log.ocsf_file_bytes must be at least 65536 and log.ocsf_files in "
+			     "2..1000");
 }
 
 int osh_config_load(const char *path, struct osh_config *ret_cfg, struct osh_diag *diag)

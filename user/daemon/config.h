@@ -64,6 +64,8 @@ struct osh_config {
 		uint32_t segment_bytes, segments;
 		uint32_t max_age_hours;
 		struct osh_str journal_socket; /* empty: no journald */
+		struct osh_str ocsf_file; /* empty: none */
+		uint32_t ocsf_file_bytes, ocsf_files; /* rotate at this size; how many are kept */
 	} log;
 
 	/* handed to the proxies as they are; names and ranges are checked by proxy/config.h */

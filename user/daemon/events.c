@@ -13,6 +13,7 @@
 
 #include "audit/flood.h"
 #include "audit/journal.h"
+#include "audit/ocsf_file.h"
 #include "audit/segment.h"
 #include "base/log.h"
 #include "base/reason.h"
@@ -26,6 +27,15 @@ struct osh_events {
 	char dir[4096];
 	struct osh_log *log;
 	struct osh_journal *journal;
+	struct osh_ocsf_file *ocsf; /* NULL: none configured */
+	uint64_t ocsf_epoch; /* counts changes of settings */
+	uint64_t ocsf_own_epoch;
+	bool ocsf_own; /* records of the daemon itself go there */
+	struct sink_loss {
+		uint64_t seen, reported; /* records */
+		bool failing; /* said so */
+		bool works; /* took the last one */
+	} journal_loss, ocsf_loss;
 	struct osh_flood *flood;
 	struct osh_list followers;
 	struct osh_timer tick;
@@ -34,7 +44,38 @@ struct osh_events {
 
 /* ---- one record ---- */
 
-static void write_record(struct osh_events *ev, struct osh_rec *rec)
+/*
+ * Setting ocsf_json_enabled, of everything or else of the sandbox. Who configures a file wants it
+ * filled: only an explicit "false" keeps records out.
+ */
+static bool read_ocsf_setting(struct osh_events *ev, const char *scope)
+{
+	static const char key[] = "ocsf_json_enabled";
+	osh_auto_free char *value = NULL;
+	int r = osh_state_setting_get(ev->m->state, OSH_STATE_GLOBAL_SCOPE, key, &value);
+
+	if (r < 0 && scope)
+		r = osh_state_setting_get(ev->m->state, scope, key, &value);
+	return r < 0 || strcmp(value, "false") != 0;
+}
+
+static bool wants_ocsf(struct osh_events *ev, struct osh_sandbox *sb)
+{
+	if (!ev->ocsf)
+		return false;
+	if (!sb) {
+		if (ev->ocsf_own_epoch != ev->ocsf_epoch)
+			ev->ocsf_own = read_ocsf_setting(ev, NULL);
+		ev->ocsf_own_epoch = ev->ocsf_epoch;
+		return ev->ocsf_own;
+	}
+	if (sb->ocsf_epoch != ev->ocsf_epoch)
+		sb->ocsf_json = read_ocsf_setting(ev, sb->name);
+	sb->ocsf_epoch = ev->ocsf_epoch;
+	return sb->ocsf_json;
+}
+
+static void write_record(struct osh_events *ev, struct osh_sandbox *sb, struct osh_rec *rec)
 {
 	struct osh_list *it, *tmp;
 	int r = osh_log_append(ev->log, rec, osh_realtime_ns(), NULL);
@@ -44,7 +85,9 @@ static void write_record(struct osh_events *ev, struct osh_rec *rec)
 				   OSH_Q(ev->dir));
 	ev->last_error = r;
 	if (ev->journal)
-		(void)osh_journal_send(ev->journal, rec); /* counts what it cannot send */
+		ev->journal_loss.works = osh_journal_send(ev->journal, rec); /* else counted */
+	if (wants_ocsf(ev, sb))
+		osh_ocsf_file_put(ev->ocsf, rec); /* likewise */
 	osh_list_for_each_safe (it, tmp, &ev->followers) {
 		struct osh_follower *f = osh_list_entry(it, struct osh_follower, node);
 
@@ -62,9 +105,9 @@ void osh_events_put(struct osh_monitor *m, struct osh_sandbox *sb, struct osh_re
 	rec->sandbox_id = sb ? sb->id : 0;
 	admitted = osh_flood_admit(ev->flood, rec, osh_realtime_ns(), &note, &suppressed);
 	if (suppressed)
-		write_record(ev, &note);
+		write_record(ev, sb, &note);
 	if (admitted)
-		write_record(ev, rec);
+		write_record(ev, sb, rec);
 }
 
 void osh_events_log(struct osh_monitor *m, struct osh_sandbox *sb, enum osh_rec_level level,
@@ -82,6 +125,24 @@ void osh_events_log(struct osh_monitor *m, struct osh_sandbox *sb, enum osh_rec_
 	rec.source = sb ? OSH_REC_SANDBOX_SRC : OSH_REC_GATEWAY;
 	osh_rec_set_z(&rec, OSH_REC_TARGET, sb ? "openshell_sandbox" : "openshell_server");
 	osh_rec_set_z(&rec, OSH_REC_MESSAGE, text);
+	osh_events_put(m, sb, &rec);
+}
+
+void osh_events_settings_changed(struct osh_monitor *m)
+{
+	m->events->ocsf_epoch++;
+}
+
+void osh_events_life(struct osh_monitor *m, struct osh_sandbox *sb, enum osh_rec_activity activity,
+		     const char *message)
+{
+	struct osh_rec rec;
+
+	osh_rec_init(&rec, OSH_REC_SANDBOX, OSH_REC_NOTE, osh_realtime_ns());
+	rec.activity = (uint8_t)activity;
+	rec.source = sb ? OSH_REC_SANDBOX_SRC : OSH_REC_GATEWAY;
+	osh_rec_set_z(&rec, OSH_REC_TARGET, sb ? "openshell_sandbox" : "openshell_server");
+	osh_rec_set_z(&rec, OSH_REC_MESSAGE, message);
 	osh_events_put(m, sb, &rec);
 }
 
@@ -275,11 +336,43 @@ static void flush(void *arg)
 
 	(void)!osh_log_flush(ev->log,
 			     osh_realtime_ns()); /* counted as lost, said by write_record() */
+	if (ev->ocsf)
+		osh_ocsf_file_flush(ev->ocsf);
 }
 
 void osh_events_flush(struct osh_monitor *m)
 {
 	flush(m->events);
+}
+
+/*
+ * A sink that does not take records is said once, and how many it missed when it takes them again:
+ * the count is a record, so that it arrives where the loss was.
+ */
+static void report_sink(struct osh_events *ev, struct sink_loss *loss, const char *name,
+			uint64_t lost)
+{
+	struct osh_rec rec;
+
+	if (lost != loss->seen) {
+		loss->seen = lost;
+		if (!loss->failing)
+			osh_events_log(ev->m, NULL, OSH_REC_WARN,
+				       "Records do not reach %s and are counted; the log in %s has "
+				       "them",
+				       name, ev->dir);
+		loss->failing = true;
+		return;
+	}
+	if (!loss->failing || !loss->works)
+		return;
+	osh_rec_init(&rec, OSH_REC_LOSS, OSH_REC_NOTE, osh_realtime_ns());
+	rec.count = lost - loss->reported;
+	osh_rec_setf(&rec, OSH_REC_MESSAGE, "%llu records did not reach %s",
+		     (unsigned long long)rec.count, name);
+	loss->failing = false;
+	osh_events_put(ev->m, NULL, &rec);
+	loss->reported = lost;
 }
 
 static void on_tick(struct osh_timer *timer)
@@ -288,7 +381,16 @@ static void on_tick(struct osh_timer *timer)
 	struct osh_rec note;
 
 	while (osh_flood_tick(ev->flood, osh_realtime_ns(), &note))
-		write_record(ev, &note);
+		write_record(ev, osh_sb_by_id(ev->m, (uint32_t)note.sandbox_id), &note);
+	if (ev->ocsf)
+		osh_ocsf_file_tick(ev->ocsf);
+	if (ev->journal)
+		report_sink(ev, &ev->journal_loss, "journald", osh_journal_lost(ev->journal));
+	if (ev->ocsf) {
+		ev->ocsf_loss.works = osh_ocsf_file_works(ev->ocsf);
+		report_sink(ev, &ev->ocsf_loss, ev->m->cfg.log.ocsf_file.p,
+			    osh_ocsf_file_lost(ev->ocsf));
+	}
 	osh_timer_set(ev->m->loop, &ev->tick, TICK_MS, on_tick);
 }
 
@@ -325,6 +427,18 @@ int osh_events_new(struct osh_monitor *m)
 		r = osh_journal_new(cfg->log.journal_socket.p, &ev->journal);
 	if (r < 0)
 		return osh_log_err(r, "cannot set up the log's sinks");
+	ev->ocsf_epoch = 1;
+	if (cfg->log.ocsf_file.n) {
+		const struct osh_ocsf_file_config fc = {
+			.path = cfg->log.ocsf_file.p,
+			.max_bytes = cfg->log.ocsf_file_bytes,
+			.files = cfg->log.ocsf_files,
+		};
+
+		r = osh_ocsf_file_open(&fc, &ev->ocsf);
+		if (r < 0)
+			return osh_log_err(r, "cannot open log.ocsf_file %s", OSH_Q(fc.path));
+	}
 	osh_loop_set_idle(m->loop, flush, ev);
 	osh_timer_set(m->loop, &ev->tick, TICK_MS, on_tick);
 	return 0;
@@ -340,6 +454,7 @@ void osh_events_free(struct osh_monitor *m)
 	osh_timer_stop(&ev->tick);
 	osh_log_free(ev->log);
 	osh_journal_free(ev->journal);
+	osh_ocsf_file_free(ev->ocsf);
 	osh_flood_free(ev->flood);
 	free(ev);
 	m->events = NULL;

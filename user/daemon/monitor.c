@@ -426,11 +426,13 @@ int osh_monitor_main(struct osh_config *take_cfg)
 	osh_timer_set(m->loop, &m->watchdog, 0, on_watchdog);
 	(void)snprintf(status, sizeof(status), "READY=1\nSTATUS=%u proxies\n", m->nproxies);
 	osh_notify(status);
+	osh_events_life(m, NULL, OSH_REC_ACT_START, "openshelld " OSH_VERSION " started");
 	osh_log_notice("openshelld " OSH_VERSION " ready: %u proxies, state in %s", m->nproxies,
 		       m->cfg.state_dir.p);
 	r = osh_loop_run(m->loop);
 	if (r < 0)
 		osh_log_error("event loop failed: %s", strerror(-r));
+	osh_events_life(m, NULL, OSH_REC_ACT_STOP, "openshelld stops; sandboxes have no egress");
 	stop(m);
 	return r < 0 ? EXIT_FAILURE : r;
 }

@@ -90,6 +90,9 @@ struct osh_sandbox {
 	struct osh_publish *publishing; /* at most one at a time */
 	struct osh_list publish_queue;
 
+	uint64_t ocsf_epoch; /* of the settings that @ocsf_json was read from */
+	bool ocsf_json; /* its records go to log.ocsf_file */
+
 	struct osh_sb_op *op; /* start, stop or delete under way */
 	struct osh_list sessions; /* struct osh_session */
 	struct osh_names *names;
@@ -228,6 +231,11 @@ void osh_events_put(struct osh_monitor *m, struct osh_sandbox *sb, struct osh_re
 /* One operator line in the log of @sb (or the daemon's). */
 void osh_events_log(struct osh_monitor *m, struct osh_sandbox *sb, enum osh_rec_level level,
 		    const char *fmt, ...) OSH_PRINTF(4, 5);
+/* Life cycle of @sb (NULL: of the daemon): OCSF class Application Lifecycle. */
+void osh_events_life(struct osh_monitor *m, struct osh_sandbox *sb, enum osh_rec_activity activity,
+		     const char *message);
+/* A setting was changed: read again what depends on one. */
+void osh_events_settings_changed(struct osh_monitor *m);
 void osh_events_policy(struct osh_sandbox *sb, enum osh_rec_activity activity, uint64_t version,
 		       const char *hash, const char *message);
 void osh_events_kernel(struct osh_monitor *m, const struct osh_kev *ev);

@@ -251,7 +251,7 @@ static void published(struct osh_sandbox *sb, uint64_t version, int err, const c
 		return;
 	}
 	osh_sb_set_phase(sb, OSH_PHASE_READY, "");
-	osh_events_log(sb->m, sb, OSH_REC_INFO, "Starting sandbox");
+	osh_events_life(sb->m, sb, OSH_REC_ACT_START, "Starting sandbox");
 	op_end(op, 0, "");
 }
 
@@ -444,7 +444,7 @@ void osh_sb_stop(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg)
 	osh_sb_set_phase(sb, OSH_PHASE_STOPPING, "");
 	tear_down(sb);
 	osh_sb_set_phase(sb, OSH_PHASE_STOPPED, "");
-	osh_events_log(sb->m, sb, OSH_REC_INFO, "Sandbox stopped");
+	osh_events_life(sb->m, sb, OSH_REC_ACT_STOP, "Sandbox stopped");
 	op_end(op, 0, "");
 }
 
@@ -504,7 +504,7 @@ void osh_sb_delete(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg)
 		op_end(sb->op, r, text);
 		return;
 	}
-	osh_events_log(m, sb, OSH_REC_INFO, "Sandbox deleted");
+	osh_events_life(m, sb, OSH_REC_ACT_DELETE, "Sandbox deleted");
 	free(sb->op);
 	sb_free(sb);
 	if (done)
