@@ -110,12 +110,14 @@ $(O)/openshell: $(O)/openshellctl
 
 # ---- checks ----
 
-.PHONY: test-progs
+.PHONY: test-progs bench
 .PHONY: all check check-unit check-integ lint fmt install uninstall clean distclean help compdb
 check: test-progs ## build and run every test; last line: N passed, N failed, N skipped
 	$(Q)tests/run $(O)
 
 test-progs: all ## build what the tests run, run nothing
+
+bench: bench-decide bench-kern bench-proxy ## every measurement, as ratios to peers in the same run
 
 lint: ## layers, map documentation, formatting, banned calls, docs
 	$(Q)for t in tools/check-*; do [ -x $$t ] && { $$t || exit 1; }; done; echo "lint: clean"

@@ -122,6 +122,7 @@ struct osh_monitor {
 
 	struct osh_list sandboxes;
 	uint64_t generation; /* last one given out */
+	uint64_t generation_kept; /* the state says that none above this was given out */
 	bool ready, stopping;
 	uid_t proxy_uid, signer_uid;
 	gid_t proxy_gid, signer_gid, socket_gid;

@@ -103,8 +103,27 @@ static int map_image(struct osh_sb_policy *policy, const struct osh_buf *block)
 	return osh_image_open(policy->map, policy->image_bytes, &policy->image);
 }
 
+/*
+ * Generations grow across restarts, whatever pins are left: the state keeps a ceiling ahead of what
+ * was given out, so that not every publish has to write. 0: it could not be kept.
+ */
 static uint64_t next_generation(struct osh_monitor *m)
 {
+	enum { AHEAD = 1000 };
+	char text[24];
+
+	if (m->generation >= m->generation_kept) {
+		int r;
+
+		(void)snprintf(text, sizeof(text), "%llu",
+			       (unsigned long long)m->generation + AHEAD);
+		r = osh_state_meta_set(m->state, "generation", text);
+		if (r < 0) {
+			osh_log_warn_errno(r, "cannot keep the policy generation in the state");
+			return 0;
+		}
+		m->generation_kept = m->generation + AHEAD;
+	}
 	return ++m->generation;
 }
 
@@ -152,6 +171,10 @@ static int build(struct osh_publish *p, struct osh_buf *message)
 		return r;
 	}
 	p->policy.generation = next_generation(p->sb->m);
+	if (!p->policy.generation) {
+		(void)!osh_buf_printf(message, "the state cannot be written");
+		return -EIO;
+	}
 	p->policy.version = p->version;
 	p->policy.global = p->global;
 	r = compile(p, rev.hash, &block);
@@ -363,7 +386,10 @@ void osh_publish_quarantine(struct osh_sandbox *sb, const char *why)
 
 	osh_buf_init(&block, OSH_IMAGE_MAX_BYTES, 0);
 	if (r == 0) {
+		/* denying must not depend on the state: without it the old ceiling is exceeded */
 		p->policy.generation = next_generation(sb->m);
+		if (!p->policy.generation)
+			p->policy.generation = ++sb->m->generation;
 		p->policy.quarantine = true;
 		(void)snprintf(p->reason, sizeof(p->reason),
 			       "Sandbox quarantined, everything is denied: %s", why);
