@@ -5,10 +5,11 @@
  * CPU time that the processes given with --pid used meanwhile (user and system, /proc/PID/stat).
  *
  *	load --port P [--connect HOST:PORT] [--tls NAME --ca FILE] [--conns N] [--per-conn N]
- *	     [--names N] [--resume] [--path P] [--status N] [--seconds S] [--total N] [--pid PID]...
+ *	     [--names N] [--resume] [--hold] [--path P] [--status N] [--seconds S] [--total N] [--pid PID]...
  *
  * --per-conn 0: for ever. --names N: connection i asks for "n<i mod N>.NAME". --total N ends after so
- * many responses (or connections, when there is no request).
+ * many responses (or connections, when there is no request). --hold keeps connections open after
+ * their requests and measures the resident memory of the processes.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,8 +30,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#define OSH_MIN_(a, b) ((a) < (b) ? (a) : (b))
+
 enum { PIDS = 16, BUCKETS = 64 * 32, BUF = 262144 };
-enum stage { IDLE = 0, CONNECTING, PROXY, TLS, REQUEST };
+enum stage { IDLE = 0, CONNECTING, PROXY, TLS, REQUEST, HELD };
 
 struct conn {
 	int fd;
@@ -50,7 +53,7 @@ static struct {
 	const char *connect, *tls, *ca, *path, *method;
 	unsigned int conns, per_conn, names, seconds, status;
 	uint64_t total;
-	bool resume, idle;
+	bool resume, hold;
 	int pids[PIDS], n_pids;
 } o = { .conns = 1, .path = "/1k", .method = "GET", .seconds = 5, .status = 200 };
 
@@ -128,6 +131,26 @@ static double cpu_s(void)
 				 &s) != 2)
 			die("cannot parse %s", path);
 		sum += (double)(u + s) / (double)sysconf(_SC_CLK_TCK);
+	}
+	return sum;
+}
+
+/* Resident memory, KiB. */
+static double rss_kib(void)
+{
+	double sum = 0;
+
+	for (int i = 0; i < o.n_pids; i++) {
+		char path[64], text[256];
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/status", o.pids[i]);
+		f = fopen(path, "re");
+		while (f && fgets(text, sizeof(text), f))
+			if (!strncmp(text, "VmRSS:", 6))
+				sum += strtod(text + 6, NULL);
+		if (f)
+			fclose(f);
 	}
 	return sum;
 }
@@ -211,10 +234,6 @@ static bool begin_tls(struct conn *c)
 static bool opened(struct conn *c)
 {
 	n_conns++;
-	if (!o.per_conn && o.idle) {
-		c->stage = IDLE;
-		return true;
-	}
 	c->stage = REQUEST;
 	c->have = 0;
 	return send_request(c);
@@ -316,7 +335,10 @@ static void on_readable(struct conn *c)
 		c->done++;
 		record(now_ns() - (o.per_conn == 1 ? c->opened_ns : c->sent_ns));
 		if (o.per_conn && c->done >= o.per_conn) {
-			finish(c, false);
+			if (o.hold)
+				c->stage = HELD;
+			else
+				finish(c, false);
 			return;
 		}
 		if (!send_request(c)) {
@@ -390,7 +412,8 @@ static void on_event(struct conn *c, uint32_t events)
 		on_connected(c);
 		return;
 	}
-	if (c->stage != IDLE && (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+	if (c->stage != IDLE && c->stage != HELD &&
+	    (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
 		on_readable(c);
 }
 
@@ -405,17 +428,21 @@ static void loop(void)
 	struct epoll_event ev[256];
 	uint64_t until = now_ns() + o.seconds * 1000000000ull;
 
-	for (unsigned int i = 0; i < o.conns; i++)
-		start(&all[i]);
+	/* with --hold, set up a few at a time: the peak should not hide what stays */
+	while (n_started < (o.hold ? OSH_MIN_(o.conns, 16u) : o.conns))
+		start(&all[n_started]);
 	while (now_ns() < until && !enough()) {
 		int n = epoll_wait(ep, ev, 256, 100);
+
+		while (o.hold && n_started < o.conns && n_started < n_reqs + 16)
+			start(&all[n_started]);
 
 		for (int i = 0; i < n; i++)
 			on_event(ev[i].data.ptr, ev[i].events);
 		for (int i = 0; i < n; i++) {
 			struct conn *c = ev[i].data.ptr;
 
-			if (c->stage == IDLE && !o.idle)
+			if (c->stage == IDLE)
 				start(c);
 		}
 		if (n_errors > 1000)
@@ -433,7 +460,7 @@ static void parse(int argc, char **argv)
 		{ "path", 1, NULL, 'u' },    { "status", 1, NULL, 's' },
 		{ "seconds", 1, NULL, 'S' }, { "total", 1, NULL, 'T' },
 		{ "pid", 1, NULL, 'P' },     { "method", 1, NULL, 'm' },
-		{ "idle", 0, NULL, 'i' },    { NULL, 0, NULL, 0 }
+		{ "hold", 0, NULL, 'i' },    { NULL, 0, NULL, 0 }
 	};
 	int ch;
 
@@ -481,7 +508,7 @@ static void parse(int argc, char **argv)
 			o.total = v;
 			break;
 		case 'i':
-			o.idle = true;
+			o.hold = true;
 			break;
 		case 'P':
 			if (o.n_pids < PIDS)
@@ -496,7 +523,7 @@ static void parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	uint64_t t0, t1;
-	double cpu0, cpu, wall, units;
+	double cpu0, cpu, wall, units, rss0, rss = 0;
 
 	parse(argc, argv);
 	ep = epoll_create1(EPOLL_CLOEXEC);
@@ -510,18 +537,23 @@ int main(int argc, char **argv)
 		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
 	}
 	cpu0 = cpu_s();
+	rss0 = rss_kib();
 	t0 = now_ns();
 	loop();
+	if (o.hold) {
+		sleep(4); /* buffers of idle connections are let go after a second */
+		rss = (rss_kib() - rss0) / o.conns;
+	}
 	t1 = now_ns();
 	cpu = cpu_s() - cpu0;
 	wall = (double)(t1 - t0) / 1e9;
 	units = o.per_conn == 1 || !o.tls ? (double)(n_reqs ? n_reqs : n_conns) : (double)n_reqs;
 	printf("{\"conns\":%llu,\"reqs\":%llu,\"errors\":%llu,\"resumed\":%llu,\"bytes\":%llu,"
 	       "\"wall_s\":%.3f,\"cpu_s\":%.2f,\"cpu_us\":%.2f,\"cpu_s_per_gb\":%.3f,"
-	       "\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
+	       "\"p50_us\":%.1f,\"p99_us\":%.1f,\"kib_per_conn\":%.2f}\n",
 	       (unsigned long long)n_conns, (unsigned long long)n_reqs,
 	       (unsigned long long)n_errors, (unsigned long long)n_resumed,
 	       (unsigned long long)n_bytes, wall, cpu, units ? cpu * 1e6 / units : 0,
-	       n_bytes ? cpu * 1e9 / (double)n_bytes : 0, percentile(0.5), percentile(0.99));
+	       n_bytes ? cpu * 1e9 / (double)n_bytes : 0, percentile(0.5), percentile(0.99), rss);
 	return n_errors > n_conns / 100 + 1;
 }

@@ -133,6 +133,7 @@ static SSL_CTX *ctx_new(bool server)
 		return NULL;
 	SSL_CTX_set_options(ctx, options);
 	SSL_CTX_set_security_level(ctx, 2); /* no SHA-1 signatures, no short keys */
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_default_read_buffer_len(ctx, READ_BUFFER_BYTES);
 	if (!SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ||
