@@ -40,12 +40,23 @@ int osh_px_step_linger(struct osh_px_conn *c)
 	}
 }
 
+bool osh_px_may_keep(const struct osh_px_conn *c)
+{
+	const struct osh_px_body *body = &c->req_body;
+
+	if (c->deny || c->forward || c->http10 || c->close_after || c->expect)
+		return false;
+	return body->kind == OSH_H1_BODY_NONE || body->done ||
+	       (body->kind == OSH_H1_BODY_LENGTH &&
+		body->left <= c->box->px->cfg.limits.drain_bytes);
+}
+
 int osh_px_answered(struct osh_px_conn *c, bool may_keep)
 {
 	struct osh_px *px = c->box->px;
 	const struct osh_px_body *body = &c->req_body;
 
-	if (!may_keep || c->deny || c->forward || c->http10 || c->close_after || c->expect)
+	if (!may_keep || !osh_px_may_keep(c))
 		return linger(c);
 	if (body->kind == OSH_H1_BODY_NONE || body->done) {
 		osh_px_conn_set(c, OSH_PX_REQUEST);

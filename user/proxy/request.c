@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/denybody.h"
 #include "http/sniff.h"
 #include "proxy/worker.h"
 
@@ -7,74 +6,7 @@
 
 /* One request head: parse, canonicalise, decide, write down what the upstream will get. */
 
-/* ---- events and denials ---- */
-
-static void log_request(struct osh_px_conn *c, const struct osh_req_verdict *v,
-			const struct osh_request_facts *facts, struct osh_str reason)
-{
-	static const enum osh_rec_verdict verdicts[] = {
-		[OSH_DECISION_DENY] = OSH_REC_DENY,
-		[OSH_DECISION_ALLOW] = OSH_REC_ALLOW,
-		[OSH_DECISION_AUDIT] = OSH_REC_AUDIT,
-	};
-	struct osh_rec rec;
-
-	osh_px_event_begin(c, &rec, OSH_REC_L7,
-			   v->verdict == OSH_DECISION_ALLOW && c->upgrade ? OSH_REC_ALLOW_UPGRADE
-									  : verdicts[v->verdict],
-			   v->reason);
-	osh_rec_set(&rec, OSH_REC_METHOD, facts->method);
-	osh_rec_set(&rec, OSH_REC_PATH, facts->path);
-	osh_rec_set(&rec, OSH_REC_POLICY_KEY, v->key);
-	osh_rec_set(&rec, OSH_REC_POLICY_NAME, v->name);
-	osh_rec_set_z(&rec, OSH_REC_ENGINE, "l7");
-	osh_rec_set_z(&rec, OSH_REC_PROTOCOL, "rest");
-	if (reason.n)
-		osh_rec_set(&rec, OSH_REC_REASON, reason);
-	if (v->verdict == OSH_DECISION_DENY)
-		rec.http_status = 403;
-	osh_px_event_put(c->box->px, &rec);
-}
-
-static int deny(struct osh_px_conn *c, const struct osh_req_verdict *v,
-		const struct osh_request_facts *facts)
-{
-	struct osh_px *px = c->box->px;
-	const struct osh_px_body *body = &c->req_body;
-	struct osh_deny_l7 d = {
-		.policy_key = v->key,
-		.policy_name = v->name,
-		.method = facts->method,
-		.path = facts->path,
-		.binary = c->who->id.self.path,
-		.host = osh_px_conn_host(c),
-		.port = c->port,
-		.head_request = c->is_head,
-	};
-	size_t at;
-	int r;
-
-	px->stats.denied_requests++;
-	osh_buf_reset(&px->out);
-	r = osh_req_reason(v, facts, &px->out);
-	if (r < 0)
-		return r;
-	at = px->out.len;
-	/* the answer is built behind the reason it quotes: make sure that it stays where it is */
-	r = osh_buf_reserve(&px->out, 4 * at + 16384);
-	if (r < 0)
-		return r;
-	d.detail = (struct osh_str){ px->out.data, at };
-	log_request(c, v, facts, d.detail);
-	d.keep_alive =
-		!c->deny && !c->forward && !c->http10 && !c->close_after && !c->expect &&
-		(body->kind == OSH_H1_BODY_NONE ||
-		 (body->kind == OSH_H1_BODY_LENGTH && body->left <= px->cfg.limits.drain_bytes));
-	r = osh_deny_l7_response(&d, &px->out);
-	if (!r)
-		r = osh_chan_write(&c->chan, px->out.data + at, px->out.len - at);
-	return r < 0 ? r : osh_px_answered(c, d.keep_alive);
-}
+/* ---- denials ---- */
 
 /* The connection itself is denied: say so in the client's protocol (D26), or since a reload. */
 static int deny_connection(struct osh_px_conn *c, const struct osh_conn_verdict *v,
@@ -251,6 +183,7 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 	struct osh_conn_verdict v;
 	struct osh_req *req = &px->req;
 	struct osh_request_facts facts;
+	struct osh_rec rec;
 	int r;
 
 	px->stats.requests++;
@@ -289,7 +222,7 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 	};
 	decide(c, &facts, &rv);
 	if (rv.verdict == OSH_DECISION_DENY)
-		return deny(c, &rv, &facts);
+		return osh_px_deny(c, &rv, &facts);
 	if (c->upgrade && judges_messages(c, &facts))
 		return osh_px_answer(c, 403, "unsupported_l7_protocol", OSH_STR_NONE,
 				     OSH_STR("messages of this endpoint cannot be inspected"),
@@ -297,7 +230,8 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 	osh_buf_reset(&px->out);
 	if (rv.verdict == OSH_DECISION_AUDIT && osh_req_reason(&rv, &facts, &px->out) < 0)
 		osh_buf_reset(&px->out);
-	log_request(c, &rv, &facts, osh_buf_str(&px->out));
+	osh_px_request_event(c, &rv, &facts, osh_buf_str(&px->out), &rec);
+	osh_px_event_put(px, &rec);
 	r = serialise(c, head, buf, req);
 	if (r < 0)
 		return r;

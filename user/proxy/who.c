@@ -155,6 +155,7 @@ static struct osh_px_who *who_new(struct osh_px_box *box, const struct osh_flow_
 		return NULL;
 	if (box->n_whos >= box->px->cfg.limits.identities)
 		who_evict(box); /* all in use: one more is bounded by the connections */
+	w->serial = ++box->px->next_who;
 	w->hash = hash;
 	w->exe = rec->exe;
 	w->run_flags = rec->flags & OSH_RUN_TAINTED;

@@ -140,6 +140,7 @@ struct osh_px *osh_px_free(struct osh_px *px)
 	osh_ring_free(px->ring);
 	if (px->reserve_fd >= 0)
 		close(px->reserve_fd);
+	osh_px_deny_free(px);
 	osh_buf_fini(&px->out);
 	osh_px_cfg_fini(&px->cfg);
 	free(px);

@@ -33,6 +33,7 @@ enum {
 	OSH_PX_WBUF_BYTES = 192 * 1024,
 	OSH_PX_BACKLOG_HIGH = 64 * 1024, /* stop reading the source */
 	OSH_PX_HASH = 1024, /* buckets of the small tables */
+	OSH_PX_DENIED = 64, /* denials kept ready-made */
 };
 
 /* ---- messages out ---- */
@@ -76,6 +77,7 @@ struct osh_px_who {
 	struct osh_list node; /* box->whos, most recently used first */
 	struct osh_px_who *next;
 	unsigned int refs;
+	uint64_t serial; /* never used again in this process */
 	uint32_t hash;
 	uint32_t exe, run_flags, lineage_count;
 	struct osh_lineage lineage[OSH_LINEAGE_MAX];
@@ -298,7 +300,8 @@ struct osh_px {
 	uint32_t n_conns, n_idle_ups;
 	bool started, draining;
 	int reserve_fd; /* given up for one accept() when descriptors run out */
-	uint64_t next_cookie, next_flow;
+	uint64_t next_cookie, next_flow, next_who;
+	struct osh_px_denied *denied[OSH_PX_DENIED]; /* deny.c */
 	struct osh_px_stats stats;
 	struct osh_h1_limits h1_limits;
 	/* scratch: valid within one handler only */
@@ -410,6 +413,15 @@ bool osh_px_request_allowed_now(struct osh_px_conn *c);
 /* End of a step: close in order (all other negative numbers: reset). */
 #define OSH_PX_END (-ECANCELED)
 
+/* deny.c: 403 for a request that the policy refuses; returns what a step returns */
+int osh_px_deny(struct osh_px_conn *c, const struct osh_req_verdict *v,
+		const struct osh_request_facts *facts);
+void osh_px_deny_free(struct osh_px *px);
+/* The event about a judged request. @reason may be empty. */
+void osh_px_request_event(struct osh_px_conn *c, const struct osh_req_verdict *v,
+			  const struct osh_request_facts *facts, struct osh_str reason,
+			  struct osh_rec *ret_rec);
+
 /* answer.c: local answers. All return what a step returns. */
 int osh_px_answer(struct osh_px_conn *c, unsigned int status, const char *error,
 		  struct osh_str detail, struct osh_str message, struct osh_str reason);
@@ -421,6 +433,8 @@ int osh_px_answer_bad_request(struct osh_px_conn *c, unsigned int error); /* enu
 int osh_px_answer_upstream(struct osh_px_conn *c, int r);
 /* The answer is complete: keep the connection if the rest of the request is cheap, else linger. */
 int osh_px_answered(struct osh_px_conn *c, bool may_keep);
+/* Would osh_px_answered() keep it? */
+bool osh_px_may_keep(const struct osh_px_conn *c);
 
 /* up.c */
 void osh_px_up_free(struct osh_px_up *up, bool reset);
