@@ -71,7 +71,7 @@ osh-cppflags += $(call pkg,cflags,$(lib-pkgs))
 osh-libs := $(call pkg,libs,$(lib-pkgs)) -lelf -lz -lpthread
 
 # ---- sources ----
-lib-modules := base sys io policy http dns tls kern audit state sandbox ctl proxy
+lib-modules := base sys io policy http dns tls kern audit state sandbox selftest ctl proxy
 lib-srcs    := $(sort $(wildcard $(lib-modules:%=user/%/*.c)))
 lib-objs    := $(lib-srcs:%.c=$(O)/%.o)
 daemon-srcs := $(sort $(wildcard user/daemon/*.c))

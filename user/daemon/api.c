@@ -36,6 +36,7 @@ static const struct osh_ctl_method methods[] = {
 	{ "Status", osh_api_status, 0 },
 	{ "Doctor", osh_api_doctor, 0 },
 	{ "Introspect", osh_api_introspect, 0 },
+	{ "Selftest", osh_api_selftest, 0 },
 	{ 0 },
 };
 

@@ -40,6 +40,6 @@ void osh_api_put_jval(struct osh_json *j, const struct osh_jval *v);
 /* cpu_millis, memory_bytes, pids: can this host enforce what was asked for? Else the call was ended. */
 int osh_api_check_limits(struct osh_ctl_call *call, const struct osh_jval *params) OSH_MUST_CHECK;
 
-osh_api_fn osh_api_logs, osh_api_status, osh_api_doctor, osh_api_introspect;
+osh_api_fn osh_api_logs, osh_api_status, osh_api_doctor, osh_api_introspect, osh_api_selftest;
 
 #endif

@@ -72,6 +72,12 @@ struct osh_config {
 	struct osh_config_nums limits, timeouts_ms;
 	uint32_t spin_us;
 	uint32_t names_per_sandbox; /* synthetic addresses */
+
+	/*
+	 * Not from the file: made up at every start. Proxies resolve it to 127.0.0.1, for the
+	 * self-test's listeners; nobody can guess it.
+	 */
+	char selftest_host[64];
 };
 
 /* Defaults, then the file. @path NULL: OSH_CONFIG_PATH if it exists. */

@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <sys/random.h>
 
 #include "base/log.h"
 #include "daemon/confine.h"
 #include "daemon/monitor.h"
 #include "openshell/role.h"
 #include "openshell/version.h"
+#include "proxy/config.h"
 #include "proxy/proxy.h"
 #include "sandbox/init.h"
 #include "tls/signer.h"
@@ -151,6 +153,22 @@ static int role_main(const struct args *a)
 		      : osh_proxy_main(OSH_ROLE_MONITOR_FD);
 }
 
+/* Left empty when the host table is full: then there is no self-test. */
+static int make_selftest_host(struct osh_config *cfg)
+{
+	unsigned char random[16];
+	char hex[2 * sizeof(random) + 1];
+
+	if (cfg->nhosts >= OSH_PX_HOSTS_MAX)
+		return 0;
+	if (getrandom(random, sizeof(random), 0) != sizeof(random))
+		return -EIO;
+	osh_hex(hex, random, sizeof(random));
+	(void)snprintf(cfg->selftest_host, sizeof(cfg->selftest_host), "st-%s.selftest.invalid",
+		       hex);
+	return 0;
+}
+
 static int load_config(const struct args *a, struct osh_config *ret_cfg)
 {
 	osh_auto_bufmem struct osh_buf text;
@@ -164,6 +182,8 @@ static int load_config(const struct args *a, struct osh_config *ret_cfg)
 		fputs(text.data, stderr);
 	if (r < 0 && !diag.errors)
 		fprintf(stderr, "openshelld: cannot load the configuration: %s\n", strerror(-r));
+	if (r == 0)
+		r = make_selftest_host(ret_cfg);
 	if (r < 0)
 		return r;
 	if (a->state_dir)

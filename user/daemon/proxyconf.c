@@ -69,6 +69,8 @@ int osh_proxyconf_write(const struct osh_config *cfg, unsigned int worker, struc
 			osh_json_str(&j, cfg->hosts[i].addrs[k]);
 		osh_json_arr_end(&j);
 	}
+	if (cfg->selftest_host[0])
+		osh_json_kz(&j, cfg->selftest_host, "127.0.0.1");
 	osh_json_obj_end(&j);
 	put_nums(&j, "limits", &cfg->limits);
 	put_nums(&j, "timeouts_ms", &cfg->timeouts_ms);

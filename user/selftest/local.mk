@@ -1,0 +1,13 @@
+# The program that runs inside the throw-away sandbox: static, carried in libosh.a as data (program.c).
+probe-objs := $(patsubst %,$(O)/user/%.o,base/str \
+	$(addprefix selftest/,common fetch identity packet probe/main process proxy run socket table))
+
+$(O)/openshell-probe: $(probe-objs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(init-ldflags) $(LDFLAGS) -o $@ $(probe-objs) -lpthread
+
+$(O)/openshell-probe.o: $(O)/openshell-probe
+	$(call say,EMBED,$<)
+	$(Q)cd $(O) && $(LD) -r -b binary -z noexecstack -o openshell-probe.o openshell-probe
+
+lib-objs += $(O)/openshell-probe.o
