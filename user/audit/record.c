@@ -146,6 +146,10 @@ static void store(struct osh_rec *rec, enum osh_rec_field field, struct osh_str 
 		rec->flags |= OSH_REC_TRUNCATED;
 	if (n)
 		memcpy(rec->text + used, value.p, n);
+	/* strict JSON readers refuse NUL, and one such record would hide its neighbours */
+	for (size_t i = 0; i < n && field != OSH_REC_ANCESTORS; i++)
+		if (!rec->text[used + i])
+			rec->text[used + i] = '\x01';
 	rec->text_span[field] = (struct osh_rec_span){ (uint16_t)used, (uint16_t)n };
 	rec->size += (uint32_t)n;
 }
@@ -269,6 +273,9 @@ int osh_rec_decode(const void *data, size_t n, struct osh_rec *ret_rec)
 		struct osh_rec_span s = rec.text_span[f];
 
 		if ((size_t)s.off + s.len > n - HEADER_BYTES || s.len > field_max[f])
+			return -EBADMSG;
+		/* osh_rec_set() stores none; between ancestors it is the separator */
+		if (f != OSH_REC_ANCESTORS && s.len && memchr(rec.text + s.off, '\0', s.len))
 			return -EBADMSG;
 	}
 	/* what is not the writer's to say; a denial must not hide below its level */

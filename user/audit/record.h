@@ -174,7 +174,8 @@ void osh_rec_init(struct osh_rec *rec, enum osh_rec_class class, enum osh_rec_ve
 
 /*
  * Store a copy of @value, cut on a character boundary to the field's ceiling and to what is left
- * (which sets OSH_REC_TRUNCATED). Any bytes are welcome: escaping is the renderers' business.
+ * (which sets OSH_REC_TRUNCATED). Any bytes are welcome: escaping is the renderers' business; only
+ * NUL is stored as 0x01.
  * OSH_REC_SANDBOX_NAME is ignored here.
  */
 void osh_rec_set(struct osh_rec *rec, enum osh_rec_field field, struct osh_str value);

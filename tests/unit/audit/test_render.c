@@ -449,6 +449,11 @@ static void long_values_are_cut_and_the_name_always_fits(void **state)
 	assert_true(rec.size <= sizeof(rec));
 	/* a cut never splits a character */
 	osh_rec_init(&rec, OSH_REC_L7, OSH_REC_DENY, T0);
+	osh_rec_set(&rec, OSH_REC_HOST, (struct osh_str){ "a\0b", 3 });
+	assert_memory_equal(osh_rec_get(&rec, OSH_REC_HOST).p,
+			    "a\x01"
+			    "b",
+			    3);
 	memset(big, 'a', 254);
 	memcpy(big + 254, "\xc3\xa9\xc3\xa9", 5);
 	osh_rec_set_z(&rec, OSH_REC_HOST, big);
