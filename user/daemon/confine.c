@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -104,6 +106,72 @@ int osh_confine_role(enum osh_role_kind kind, uid_t uid, gid_t gid)
 	r = no_files(kind == OSH_ROLE_SIGNER);
 	if (r < 0)
 		return r;
-	return osh_seccomp_role_enter(
-		kind == OSH_ROLE_PROXY ? osh_proxy_syscalls : osh_signer_syscalls, false);
+	return osh_seccomp_role_enter(kind == OSH_ROLE_PROXY ? osh_proxy_syscalls
+							     : osh_signer_syscalls);
+}
+
+/* ---- monitor ---- */
+
+/* What making sandboxes, loading BPF and adopting both takes; everything else is given up. */
+static const unsigned int monitor_caps[] = {
+	CAP_CHOWN,	CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,	 CAP_FSETID,
+	CAP_KILL,	CAP_SETGID,	  CAP_SETUID,	       CAP_SETPCAP,	 CAP_NET_ADMIN,
+	CAP_SYS_CHROOT, CAP_SYS_PTRACE,	  CAP_SYS_ADMIN,       CAP_SYS_RESOURCE, CAP_MKNOD,
+	CAP_PERFMON,	CAP_BPF,
+};
+
+static const char *const monitor_denied[] = {
+	"init_module",
+	"finit_module",
+	"delete_module",
+	"kexec_load",
+	"kexec_file_load",
+	"reboot",
+	"swapon",
+	"swapoff",
+	"settimeofday",
+	"clock_settime",
+	"adjtimex",
+	"clock_adjtime",
+	"acct",
+	"quotactl",
+	"quotactl_fd",
+	"iopl",
+	"ioperm",
+
+	"userfaultfd",
+	"io_uring_setup",
+	"io_uring_enter",
+	"io_uring_register",
+	"ptrace",
+	"process_vm_writev",
+	"nfsservctl",
+	"vhangup",
+	"syslog",
+	"lookup_dcookie",
+	NULL,
+};
+
+int osh_confine_monitor(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 }, have[2] = { 0 };
+	struct rlimit none = { 0, 0 };
+	uint64_t keep = 0;
+
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(monitor_caps); i++)
+		keep |= UINT64_C(1) << monitor_caps[i];
+	for (int cap = 0; cap <= LAST_CAP; cap++)
+		if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 &&
+		    errno != EINVAL)
+			return -errno;
+	if (syscall(SYS_capget, &head, have) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++)
+		data[i].permitted = data[i].effective = have[i].permitted &
+							(uint32_t)(keep >> 32 * i);
+	if (syscall(SYS_capset, &head, data) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
+	    prctl(PR_SET_DUMPABLE, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return osh_seccomp_deny(monitor_denied);
 }

@@ -18,4 +18,10 @@ enum osh_role_kind {
 /* Called as root, once, at the start of a role's main. Any failure: the role must not start. */
 int osh_confine_role(enum osh_role_kind kind, uid_t uid, gid_t gid) OSH_MUST_CHECK;
 
+/*
+ * The monitor, once, before it starts anything: capabilities cut to what it uses, no new ones by
+ * exec, a list of system calls that neither it nor a child ever needs.
+ */
+int osh_confine_monitor(void) OSH_MUST_CHECK;
+
 #endif

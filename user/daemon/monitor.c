@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "daemon/canary.h"
+#include "daemon/confine.h"
 #include "daemon/proxyconf.h"
 #include "openshell/version.h"
 #include "sys/fs.h"
@@ -355,6 +356,9 @@ static int start(struct osh_monitor *m)
 	int r;
 
 	osh_diag_init(&diag, NULL);
+	r = osh_confine_monitor();
+	if (r < 0)
+		return osh_log_err(r, "cannot give up what the monitor does not need");
 	r = find_users(m);
 	if (r == 0)
 		r = make_places(m);
