@@ -233,6 +233,16 @@ static __always_inline enum route route_udp(struct bpf_sock_addr *ctx, struct os
 		count(OSH_CTR_DNS);
 		return ROUTE_DNS;
 	}
+	/*
+	 * A v6 socket connected to a v4-mapped name server: the kernel names the rewritten address in
+	 * each send. Only for a socket that has its record already.
+	 */
+	if (!connecting && d->own && d->port_be == (d->v4 ? sb->dns4_port_be : sb->dns6_port_be)) {
+		struct osh_flow_rec *rec = bpf_sk_storage_get(&osh_sk_rec, ctx->sk, 0, 0);
+
+		if (rec && rec->kind == OSH_FLOW_DNS_UDP)
+			return ROUTE_PASS;
+	}
 	if (d->loopback) {
 		if (d->port_be == (d->v4 ? sb->dns4_port_be : sb->dns6_port_be)) {
 			*reason = OSH_KR_OWN_PORT;

@@ -136,6 +136,8 @@ static __always_inline __u64 hash_script(const char *p, __u32 len, __u64 seed)
 	return h;
 }
 
+extern const volatile __u32 osh_cfg_watch_maps;
+
 struct env_ctx {
 	struct scratch *s;
 	unsigned long at, end;
@@ -189,7 +191,12 @@ static __always_inline __u32 env_flags(struct scratch *s, struct task_struct *t)
 	c.at = mm->env_start;
 	c.end = mm->env_end;
 	bpf_loop(ENV_STRINGS, scan_env_string, &c, 0);
-	return c.done ? c.flags : c.flags | OSH_RUN_ENV_UNREAD;
+	if (!c.done)
+		c.flags |= OSH_RUN_ENV_UNREAD;
+	/* nobody will tell whether the libraries found there are good ones: assume not */
+	if ((c.flags & OSH_RUN_LIBPATH) && !osh_cfg_watch_maps)
+		c.flags |= OSH_RUN_PRELOAD;
+	return c.flags;
 }
 
 static __always_inline struct osh_state *state_row(void)
@@ -252,12 +259,42 @@ full:
 	return 0;
 }
 
+/* The sandbox whose namespace @t is in, if it is @id. */
+static __always_inline struct osh_sb *sandbox_of(struct task_struct *t, __u32 id)
+{
+	struct nsproxy *ns = t->nsproxy;
+	struct osh_sb *sb;
+	__u64 cookie;
+
+	if (!ns)
+		return NULL;
+	cookie = ns->net_ns->net_cookie;
+	sb = bpf_map_lookup_elem(&osh_sandboxes, &cookie);
+	return sb && sb->id == id ? sb : NULL;
+}
+
+/* One process more; false when the sandbox has its share: it shall not starve the others. */
+static __always_inline bool task_charge(struct osh_sb *sb)
+{
+	if (__sync_fetch_and_add(&sb->task_count, 1) < OSH_TASK_PER_SANDBOX)
+		return true;
+	__sync_fetch_and_add(&sb->task_count, -1);
+	count(OSH_CTR_TASK_FULL);
+	return false;
+}
+
+static __always_inline void task_uncharge(struct osh_sb *sb)
+{
+	/* the daemon may have set the count meanwhile: never below zero */
+	if (sb->task_count)
+		__sync_fetch_and_add(&sb->task_count, -1);
+}
+
 /* Describe what @t now runs in s->exe and return its exe id. */
 static __always_inline __u32 describe(struct scratch *s, struct task_struct *t,
 				      struct linux_binprm *bprm, __u32 sandbox,
 				      struct osh_exe_key *key)
 {
-	__u64 cookie = t->nsproxy->net_ns->net_cookie;
 	struct osh_state *st = state_row();
 	struct osh_exe *exe = &s->exe;
 	struct walk w = {};
@@ -267,8 +304,8 @@ static __always_inline __u32 describe(struct scratch *s, struct task_struct *t,
 	__u32 off;
 	long n;
 
-	sb = bpf_map_lookup_elem(&osh_sandboxes, &cookie);
-	if (!sb || sb->id != sandbox || !st || !f)
+	sb = sandbox_of(t, sandbox);
+	if (!sb || !st || !f)
 		return 0;
 	in = f->f_inode;
 	exe->ident.key = *key;
@@ -339,15 +376,20 @@ static __always_inline struct osh_task *seed(struct task_struct *t, __u32 tgid)
 	__u64 cgroup = t->cgroups->dfl_cgrp->kn->id;
 	struct osh_task task = {};
 	__u32 *sandbox;
+	struct osh_sb *sb;
 
 	sandbox = bpf_map_lookup_elem(&osh_cgroups, &cgroup);
 	if (!sandbox)
+		return NULL;
+	sb = sandbox_of(t, *sandbox);
+	if (!sb || !task_charge(sb))
 		return NULL;
 	task.sandbox = *sandbox;
 	task.flags = OSH_RUN_SEEDED;
 	task.start_ns = t->group_leader->start_boottime;
 	task.self_exec = ~0ull;
 	if (bpf_map_update_elem(&osh_tasks, &tgid, &task, BPF_ANY)) {
+		task_uncharge(sb);
 		count(OSH_CTR_TASK_FULL);
 		return NULL;
 	}
@@ -418,18 +460,25 @@ int BPF_PROG(osh_fork, struct task_struct *parent, struct task_struct *child)
 {
 	__u32 ptgid = parent->tgid, tgid = child->tgid;
 	struct osh_task *task, copy;
+	struct osh_sb *sb;
 
 	if (ptgid == tgid)
 		return 0; /* a thread */
 	task = bpf_map_lookup_elem(&osh_tasks, &ptgid);
 	if (!task || task->start_ns != parent->group_leader->start_boottime)
 		return 0;
+	/* a child in a namespace of its own, or one too many: no identity, so denied */
+	sb = sandbox_of(child, task->sandbox);
+	if (!sb || !task_charge(sb))
+		return 0;
 	copy = *task;
 	copy.start_ns = child->start_boottime;
 	copy.flags &= ~OSH_RUN_SEEDED;
 	count(OSH_CTR_FORK);
-	if (bpf_map_update_elem(&osh_tasks, &tgid, &copy, BPF_ANY))
+	if (bpf_map_update_elem(&osh_tasks, &tgid, &copy, BPF_ANY)) {
+		task_uncharge(sb);
 		count(OSH_CTR_TASK_FULL);
+	}
 	return 0;
 }
 
@@ -437,11 +486,21 @@ int BPF_PROG(osh_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(osh_exit, struct task_struct *t)
 {
-	__u32 tgid = t->tgid;
+	__u32 tgid = t->tgid, sandbox;
+	struct osh_task *task;
+	struct osh_sb *sb;
 
 	if (t->signal->live.counter)
 		return 0; /* other threads live */
-	if (!bpf_map_delete_elem(&osh_tasks, &tgid))
-		count(OSH_CTR_EXIT);
+	task = bpf_map_lookup_elem(&osh_tasks, &tgid);
+	if (!task)
+		return 0;
+	sandbox = task->sandbox; /* before the row goes */
+	if (bpf_map_delete_elem(&osh_tasks, &tgid))
+		return 0;
+	count(OSH_CTR_EXIT);
+	sb = sandbox_of(t, sandbox);
+	if (sb)
+		task_uncharge(sb);
 	return 0;
 }

@@ -23,12 +23,13 @@
 #define OSH_EXE_MAX	32768 /* executables known at a time, all sandboxes */
 #define OSH_EXE_PER_SANDBOX \
 	8192 /* further ones stay unknown (exe id 0): a sandbox starves only itself */
-#define OSH_TASK_MAX	65536
-#define OSH_FLOW_MAX	16384 /* handshakes in flight */
-#define OSH_NAME_MAX	262144 /* host names known at a time, all sandboxes */
-#define OSH_HOST_LEN	256 /* host name with the NUL */
-#define OSH_POLICY_MAX	262144 /* rows of one sandbox's kernel policy */
-#define OSH_CLASS_WORDS 4 /* 64-bit words of a binary-class set: 256 classes */
+#define OSH_TASK_PER_SANDBOX 8192 /* further ones have no identity and are denied */
+#define OSH_TASK_MAX	     65536
+#define OSH_FLOW_MAX	     16384 /* handshakes in flight */
+#define OSH_NAME_MAX	     262144 /* host names known at a time, all sandboxes */
+#define OSH_HOST_LEN	     256 /* host name with the NUL */
+#define OSH_POLICY_MAX	     262144 /* rows of one sandbox's kernel policy */
+#define OSH_CLASS_WORDS	     4 /* 64-bit words of a binary-class set: 256 classes */
 
 /*
  * Identity of a file's content as the kernel knows it. stat() cannot produce it on overlayfs: ask
@@ -96,10 +97,13 @@ enum osh_run_flags {
 		1u << 6, /* more ancestors than OSH_LINEAGE_MAX: the oldest are missing */
 	OSH_RUN_SEEDED = 1u << 7, /* first of its sandbox: no ancestors by construction */
 };
-/* Code other than the named file may run with this identity: it keeps no privilege. */
-#define OSH_RUN_TAINTED                                                            \
-	(OSH_RUN_PRELOAD | OSH_RUN_LIBPATH | OSH_RUN_ENV_UNREAD | OSH_RUN_TRACED | \
-	 OSH_RUN_MAPPED | OSH_RUN_EXE_MOVED)
+/*
+ * Code other than the named file may run with this identity: it keeps no privilege. LIBPATH alone
+ * does not say so: libraries of read-only mounts are as good as the program, and others show as
+ * MAPPED. Where mappings are not watched the kernel sets PRELOAD along with it.
+ */
+#define OSH_RUN_TAINTED \
+	(OSH_RUN_PRELOAD | OSH_RUN_ENV_UNREAD | OSH_RUN_TRACED | OSH_RUN_MAPPED | OSH_RUN_EXE_MOVED)
 
 struct osh_lineage {
 	__u32 exe; /* exe id; 0: unknown */
@@ -317,9 +321,11 @@ struct osh_sb {
 	__u32 pool6_be[4]; /* a /64; host id in the last 32 bits */
 	__u16 tcp6_port_be;
 	__u16 dns6_port_be;
-	__u32 exe_count; /* kept by the kernel: quota */
+	__u32 exe_count; /* these two are kept by the kernel: quotas */
+	__u32 task_count;
+	__u32 pad;
 };
-_Static_assert(sizeof(struct osh_sb) == 80, "abi");
+_Static_assert(sizeof(struct osh_sb) == 88, "abi");
 
 /* Handshake in flight: connecting side -> accepting side. */
 struct osh_flow_key {

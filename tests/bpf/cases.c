@@ -267,6 +267,8 @@ static void dns(struct kt *kt)
 	dns_one(kt, &sb, "ask", "2001:4860:4860::8888", sb.dns6);
 	dns_one(kt, &sb, "askconn", "2001:4860:4860::8888", sb.dns6);
 	dns_one(kt, &sb, "ask", "127.0.0.53", sb.dns4);
+	dns_one(kt, &sb, "ask", "::ffff:9.9.9.9", sb.dns4);
+	dns_one(kt, &sb, "askconn", "::ffff:9.9.9.9", sb.dns4);
 	kt_sandbox_drop(kt, &sb);
 }
 
@@ -424,6 +426,7 @@ static void taint(struct kt *kt)
 	fd = kt_accept(sb.tcp4);
 	NEED(fd >= 0);
 	CHECK(osh_flow_fetch(fd, &rec) == 0 && (rec.flags & OSH_RUN_LIBPATH));
+	CHECK(!(rec.flags & OSH_RUN_TAINTED));
 	(void)close(fd);
 	while (waitpid(-1, &status, 0) > 0)
 		;
@@ -559,11 +562,12 @@ static const struct {
 	const char *name;
 	void (*fn)(struct kt *kt);
 } cases[] = {
-	{ "redirect", redirect },  { "denials", denials },	{ "dns", dns },
-	{ "identity", identity },  { "scripts", scripts },	{ "taint", taint },
-	{ "adoption", adoption },  { "cleanup", cleanup },	{ "policy", case_policy },
-	{ "swap", case_swap },	   { "reuse", case_reuse },	{ "mounts", case_mounts },
-	{ "cheats", case_cheats }, { "cgroups", case_cgroups }, { "inspect", case_inspect },
+	{ "redirect", redirect },    { "denials", denials },  { "dns", dns },
+	{ "identity", identity },    { "scripts", scripts },  { "taint", taint },
+	{ "adoption", adoption },    { "cleanup", cleanup },  { "policy", case_policy },
+	{ "swap", case_swap },	     { "reuse", case_reuse }, { "mounts", case_mounts },
+	{ "cheats", case_cheats },   { "quota", case_quota }, { "cgroups", case_cgroups },
+	{ "inspect", case_inspect },
 };
 
 int main(int argc, char **argv)

@@ -374,6 +374,37 @@ void case_cheats(struct kt *kt)
 	kt_sandbox_drop(kt, &sb);
 }
 
+/* One sandbox with more executables than its share: its own new ones are unknown, nobody else's. */
+void case_quota(struct kt *kt)
+{
+	uint64_t counters[OSH_CTR_MAX];
+	char copy[128], args[256];
+	struct kt_sandbox sb, other;
+	struct osh_flow_rec rec;
+
+	NEED(kt_sandbox_make(kt, &sb) == 0 && kt_sandbox_make(kt, &other) == 0);
+	NEED(kt_publish_all(kt, &sb, 1) == 0 && kt_publish_all(kt, &other, 1) == 0);
+	(void)snprintf(copy, sizeof(copy), "%s/copy", kt->tmp);
+	NEED(kt_copy("/bin/true", copy) == 0);
+	(void)snprintf(args, sizeof(args), "many %d %s %s", OSH_EXE_PER_SANDBOX + 10, kt->tmp,
+		       copy);
+	CHECK(says(kt, &sb, args, "ok"));
+	CHECK(osh_kern_counters(kt->kern, counters) == 0 && counters[OSH_CTR_EXE_FULL] >= 10);
+
+	NEED(kt_copy(kt_self(), copy) == 0);
+	(void)snprintf(args, sizeof(args), "spawn %s client connect plain 10.0.0.1 80", copy);
+	NEED(arrives(kt, &sb, args, sb.tcp4, NULL, &rec));
+	CHECK(rec.exe == 0);
+	NEED(arrives(kt, &other, args, other.tcp4, NULL, &rec));
+	CHECK(rec.exe != 0);
+	/* nobody runs them any more: after two sweeps there is room again */
+	CHECK(osh_kern_exe_sweep(kt->kern, 0) == 0 && osh_kern_exe_sweep(kt->kern, 0) == 0);
+	NEED(arrives(kt, &sb, args, sb.tcp4, NULL, &rec));
+	CHECK(rec.exe != 0);
+	kt_sandbox_drop(kt, &other);
+	kt_sandbox_drop(kt, &sb);
+}
+
 static int count_name(const char *name, void *arg)
 {
 	(void)name;

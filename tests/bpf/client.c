@@ -309,6 +309,30 @@ static int do_deep(char **v)
 	return fail(errno);
 }
 
+/* many N DIR BASE: start BASE under N different names, one after the other */
+static int do_many(char **v)
+{
+	char path[256], *argv[] = { path, (char[]){ "client" }, (char[]){ "nop" }, NULL };
+	int i, n = number(v[0]), status;
+	pid_t pid;
+
+	for (i = 0; i < n; i++) {
+		(void)snprintf(path, sizeof(path), "%s/many%d", v[1], i);
+		if (link(v[2], path) < 0)
+			return fail(errno);
+		pid = fork();
+		if (pid == 0) {
+			(void)execv(path, argv);
+			_exit(127);
+		}
+		if (waitpid(pid, &status, 0) != pid || status)
+			return fail(ECHILD);
+		(void)unlink(path);
+	}
+	puts("ok");
+	return 0;
+}
+
 /* The child is traced by us when it execs and connects. */
 static int do_traced(char **v)
 {
@@ -544,6 +568,10 @@ int kt_client_main(int argc, char **argv)
 		return do_thread_exec(v);
 	if (strcmp(argv[0], "deep") == 0 && argc == 6)
 		return do_deep(v);
+	if (strcmp(argv[0], "many") == 0 && argc == 4)
+		return do_many(v);
+	if (strcmp(argv[0], "nop") == 0)
+		return 0;
 	if (strcmp(argv[0], "traced") == 0)
 		return do_traced(v);
 	if (strcmp(argv[0], "spoof") == 0 && argc == 4)

@@ -216,11 +216,20 @@ static int count_exe(const struct osh_exe *exe, void *arg)
 	return 0;
 }
 
-/* Quotas follow what is left. An exec meanwhile may go uncounted until the next sweep. */
+static int count_task(pid_t tgid, const struct osh_task *task, void *arg)
+{
+	(void)tgid;
+	(void)task;
+	((struct tally *)arg)->count++;
+	return 0;
+}
+
+/* Quotas follow what is left. What comes and goes meanwhile may go uncounted until the next sweep. */
 static int recount(const void *key, void *arg)
 {
 	struct tally *t = arg;
 	struct osh_sb sb;
+	uint32_t exes, tasks;
 	int r;
 
 	if (bpf_map_lookup_elem(t->kern->map_fd[KMAP_SANDBOXES], key, &sb) < 0)
@@ -229,9 +238,16 @@ static int recount(const void *key, void *arg)
 	r = osh_kern_exe_each(t->kern, sb.id, count_exe, t);
 	if (r < 0)
 		return r;
-	if (sb.exe_count == t->count)
+	exes = t->count;
+	t->count = 0;
+	r = osh_kern_task_each(t->kern, sb.id, count_task, t);
+	if (r < 0)
+		return r;
+	tasks = t->count;
+	if (sb.exe_count == exes && sb.task_count == tasks)
 		return 0;
-	sb.exe_count = t->count;
+	sb.exe_count = exes;
+	sb.task_count = tasks;
 	if (bpf_map_update_elem(t->kern->map_fd[KMAP_SANDBOXES], key, &sb, BPF_EXIST) < 0 &&
 	    errno != ENOENT)
 		return -errno;

@@ -116,6 +116,7 @@ int osh_kern_sandbox_add(struct osh_kern *kern, const struct osh_kern_sandbox *i
 	r = find_sandbox(kern, in->id, &old);
 	if (r == 0) {
 		sb.exe_count = old.exe_count;
+		sb.task_count = old.task_count;
 		if (old.netns_cookie != sb.netns_cookie || old.cgroup_id != sb.cgroup_id)
 			return -EEXIST; /* another namespace under the same id: remove first */
 	} else if (r != -ENOENT) {
