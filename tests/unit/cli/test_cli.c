@@ -439,6 +439,41 @@ static void unreachable_daemon_is_explained(void **state)
 	RUN(0, "status -o json --socket /nonexistent/s");
 	assert_non_null(strstr(out, "\"status\": \"disconnected\""));
 }
+static char manual[1 << 18];
+
+/* Read before a test changes the working directory. */
+static int setup_with_manual(void **state)
+{
+	int fd = open("user/man/openshellctl.1", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	(void)slurp(fd, manual, sizeof(manual));
+	return fake_setup(state);
+}
+
+static void the_manual_names_every_command(void **state)
+{
+	char *next;
+
+	(void)state;
+	RUN(0, "help --synopsis");
+	for (char *line = out; *line; line = next) {
+		/* the words before the first option or argument */
+		size_t n = 0;
+
+		next = strchr(line, '\n') + 1;
+		while (line[n] == ' ' || line[n] == '-' || (line[n] >= 'a' && line[n] <= 'z'))
+			n++;
+		while (n && line[n - 1] == ' ')
+			n--;
+		line[n] = '\0';
+		if (!strstr(manual, line))
+			print_message("not in openshellctl.1: %s\n", line);
+		assert_non_null(strstr(manual, line));
+	}
+}
+
 static void completion_is_valid_bash(void **state)
 {
 	(void)state;
@@ -509,9 +544,10 @@ int main(void)
 		cmocka_unit_test(logs_print_the_tutorial_line),
 		cmocka_unit_test(tail_goes_on_after_a_restart),
 		cmocka_unit_test(unreachable_daemon_is_explained),
+		cmocka_unit_test(the_manual_names_every_command),
 		cmocka_unit_test(completion_is_valid_bash),
 		cmocka_unit_test(colour_only_where_wanted),
 	};
 
-	return cmocka_run_group_tests(tests, fake_setup, fake_teardown);
+	return cmocka_run_group_tests(tests, setup_with_manual, fake_teardown);
 }
