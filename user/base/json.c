@@ -99,6 +99,24 @@ static size_t utf8_at(struct osh_str s, size_t i)
 	return 0;
 }
 
+/*
+ * Characters that a terminal or an editor obeys rather than shows: C1 controls, line and paragraph
+ * separators, changes of the writing direction. Their code, 0 for any other.
+ */
+static unsigned int unseen(const char *p, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)p;
+	unsigned int c = n == 2	  ? (u[0] & 0x1fu) << 6 | (u[1] & 0x3fu)
+			 : n == 3 ? (u[0] & 0x0fu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu)
+				  : 0;
+
+	return (c >= 0x80 && c < 0xa0) || (c >= 0x2028 && c <= 0x202e) || c == 0x200e ||
+			       c == 0x200f || c == 0x061c || (c >= 0x2066 && c <= 0x2069) ||
+			       c == 0xfeff
+		       ? c
+		       : 0;
+}
+
 static void put_quoted(struct osh_json *j, struct osh_str s)
 {
 	size_t from = 0;
@@ -114,6 +132,13 @@ static void put_quoted(struct osh_json *j, struct osh_str s)
 			continue;
 		}
 		if (c >= 0x80 && (n = utf8_at(s, i)) > 0) {
+			unsigned int code = unseen(s.p + i, n);
+
+			if (code) {
+				put(j, s.p + from, i - from);
+				put(j, esc, (size_t)snprintf(esc, sizeof(esc), "\\u%04x", code));
+				from = i + n;
+			}
 			i += n;
 			continue;
 		}

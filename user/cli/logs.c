@@ -54,7 +54,7 @@ static int print_record(struct follow *f, const struct osh_jval *v)
 		r = osh_render_ocsf_json(&rec, f->host, &text);
 		break;
 	case FORMAT_RECORD:
-		r = osh_jval_dump(v, &text);
+		r = osh_render_json(&rec, &text); /* our writer: what terminals obey is escaped */
 		break;
 	}
 	if (r == 0)
