@@ -39,7 +39,7 @@ struct harness {
 	pid_t proxy, signer;
 	int proxy_sock, signer_sock, stop_pipe[2];
 	int fds[OSH_SBFD_COUNT];
-	uint16_t port, dns_port;
+	uint16_t port, dns_port, dns_tcp_port;
 	struct osh_ring *ring;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -647,7 +647,7 @@ struct harness *harness_start(const char *config)
 	h->fds[OSH_SBFD_TCP6] = bind_socket(AF_INET6, SOCK_STREAM, NULL);
 	h->fds[OSH_SBFD_DNS_UDP4] = bind_socket(AF_INET, SOCK_DGRAM, &h->dns_port);
 	h->fds[OSH_SBFD_DNS_UDP6] = bind_socket(AF_INET6, SOCK_DGRAM, NULL);
-	h->fds[OSH_SBFD_DNS_TCP4] = bind_socket(AF_INET, SOCK_STREAM, NULL);
+	h->fds[OSH_SBFD_DNS_TCP4] = bind_socket(AF_INET, SOCK_STREAM, &h->dns_tcp_port);
 	h->fds[OSH_SBFD_DNS_TCP6] = bind_socket(AF_INET6, SOCK_STREAM, NULL);
 	(void)pthread_mutex_init(&h->lock, NULL);
 	(void)pthread_cond_init(&h->cond, NULL);
@@ -675,6 +675,11 @@ uint16_t harness_port(const struct harness *h)
 uint16_t harness_dns_port(const struct harness *h)
 {
 	return h->dns_port;
+}
+
+uint16_t harness_dns_tcp_port(const struct harness *h)
+{
+	return h->dns_tcp_port;
 }
 
 int harness_proxy_pid(const struct harness *h)

@@ -37,6 +37,7 @@ void harness_exe(struct harness *h, uint32_t exe, const char *path);
 
 uint16_t harness_port(const struct harness *h); /* of the IPv4 TCP listener */
 uint16_t harness_dns_port(const struct harness *h); /* UDP */
+uint16_t harness_dns_tcp_port(const struct harness *h);
 int harness_proxy_pid(const struct harness *h);
 int harness_signer_pid(const struct harness *h);
 /* Before harness_start(): certificates of this file are trusted for upstreams, too. */

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/* The resolver against a small DNS server in the same loop. */
+#include "proxy/resolve.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdarg.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+struct server {
+	struct osh_src src;
+	unsigned int queries;
+	bool mute;
+};
+
+static struct osh_loop *loop;
+static struct server server;
+static struct osh_resolver *resolver;
+static struct osh_px_cfg cfg;
+static unsigned int woken;
+
+/* one.test: 192.0.2.1; six.test: 2001:db8::6; both.test: both; all others: NXDOMAIN */
+static void on_query(struct osh_src *src, uint32_t events)
+{
+	static const uint8_t v4[4] = { 192, 0, 2, 1 };
+	static const uint8_t v6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 6 };
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	uint8_t m[600];
+	ssize_t n = recvfrom(src->fd, m, 512, 0, (struct sockaddr *)&from, &len);
+	bool aaaa, has4, has6;
+	size_t end = 12;
+
+	(void)events;
+	if (n < 17 || server.mute)
+		return;
+	server.queries++;
+	has4 = !memcmp(m + 13, "one", 3) || !memcmp(m + 13, "both", 4);
+	has6 = !memcmp(m + 13, "six", 3) || !memcmp(m + 13, "both", 4);
+	while (m[end])
+		end += m[end] + 1u;
+	aaaa = m[end + 2] == 28;
+	end += 5;
+	m[2] = 0x81;
+	m[3] = has4 || has6 ? 0x80 : 0x83;
+	memset(m + 6, 0, 6);
+	if (aaaa ? has6 : has4) {
+		const uint8_t rr[] = { 0xc0, 12, 0, aaaa ? 28 : 1, 0, 1, 0, 0,
+				       0,    60, 0, aaaa ? 16 : 4 };
+
+		m[7] = 1;
+		memcpy(m + end, rr, sizeof(rr));
+		end += sizeof(rr);
+		memcpy(m + end, aaaa ? v6 : v4, aaaa ? 16 : 4);
+		end += aaaa ? 16 : 4;
+	}
+	(void)!sendto(src->fd, m, end, 0, (struct sockaddr *)&from, len);
+}
+
+static void on_lookup(struct osh_px_lookup *lookup)
+{
+	(void)lookup;
+	woken++;
+}
+
+static int setup(void **state)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sin);
+	char json[300], why[100];
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)state;
+	server = (struct server){ .queries = 0 };
+	woken = 0;
+	loop = osh_loop_new();
+	if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&sin, &len) < 0 ||
+	    osh_src_add(loop, &server.src, fd, EPOLLIN, 0, on_query, "server") < 0)
+		return -1;
+	snprintf(json, sizeof(json),
+		 "{\"resolvers\":[\"127.0.0.1:%u\"],\"hosts\":{\"table.test\":\"127.0.0.1:99\","
+		 "\"*.lab.test\":\"10.0.0.7\"},\"limits\":{\"dns_cache\":16,\"dns_inflight\":2}}",
+		 ntohs(sin.sin_port));
+	osh_px_cfg_init(&cfg);
+	if (osh_px_cfg_parse(&cfg, osh_str(json), why, sizeof(why)) < 0)
+		return -1;
+	return osh_resolver_new(loop, &cfg, &resolver);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	resolver = osh_resolver_free(resolver);
+	osh_px_cfg_fini(&cfg);
+	osh_src_del(&server.src);
+	close(server.src.fd);
+	loop = osh_loop_free(loop);
+	return 0;
+}
+
+static int resolve(const char *host, struct osh_px_addrs *addrs)
+{
+	struct osh_px_lookup lookup = { .fn = on_lookup };
+	int r = osh_resolve(resolver, osh_str(host), &lookup, addrs);
+
+	for (int i = 0; r == -EAGAIN && i < 200; i++) {
+		if (osh_loop_turn(loop, 50) < 0)
+			return -EIO;
+		if (!lookup.waiting)
+			r = osh_resolve(resolver, osh_str(host), &lookup, addrs);
+	}
+	osh_lookup_cancel(&lookup);
+	return r;
+}
+
+static void answers_are_merged_and_cached(void **state)
+{
+	struct osh_px_addrs addrs;
+	char text[OSH_ADDR_TEXT_MAX];
+	unsigned int queries;
+
+	(void)state;
+	assert_int_equal(resolve("one.test", &addrs), 0);
+	assert_int_equal(addrs.n, 1);
+	assert_false(addrs.trusted);
+	assert_string_equal(osh_addr_text(&addrs.addr[0], text), "192.0.2.1");
+	assert_int_equal(resolve("both.test", &addrs), 0);
+	assert_int_equal(addrs.n, 2);
+	assert_int_equal(resolve("six.test", &addrs), 0);
+	assert_string_equal(osh_addr_text(&addrs.addr[0], text), "2001:db8::6");
+	queries = server.queries;
+	assert_int_equal(resolve("one.test", &addrs), 0);
+	assert_int_equal(server.queries, queries);
+}
+
+static void failures_are_told_apart(void **state)
+{
+	struct osh_px_addrs addrs;
+
+	(void)state;
+	assert_int_equal(resolve("none.test", &addrs), -EHOSTUNREACH);
+	server.mute = true;
+	assert_int_equal(resolve("mute.test", &addrs), -ETIMEDOUT);
+}
+
+static void literals_and_the_table_ask_nobody(void **state)
+{
+	static const char *const numbers[] = { "127.1", "2130706433", "0x7f.1", "1.2.3" };
+	struct osh_px_addrs addrs;
+	char text[OSH_ADDR_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(resolve("192.0.2.9", &addrs), 0);
+	assert_false(addrs.trusted);
+	assert_int_equal(resolve("table.test", &addrs), 0);
+	assert_true(addrs.trusted);
+	assert_int_equal(addrs.port[0], 99);
+	assert_int_equal(resolve("a.b.lab.test", &addrs), 0);
+	assert_string_equal(osh_addr_text(&addrs.addr[0], text), "10.0.0.7");
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(numbers); i++)
+		assert_int_equal(resolve(numbers[i], &addrs), -EHOSTUNREACH);
+	assert_int_equal(server.queries, 0);
+	assert_int_equal(resolve("lab.test", &addrs), -EHOSTUNREACH);
+	assert_true(server.queries > 0);
+}
+
+static void lookups_of_one_name_are_one(void **state)
+{
+	struct osh_px_lookup a = { .fn = on_lookup }, b = { .fn = on_lookup };
+	struct osh_px_addrs addrs;
+
+	(void)state;
+	assert_int_equal(osh_resolve(resolver, OSH_STR("one.test"), &a, &addrs), -EAGAIN);
+	assert_int_equal(osh_resolve(resolver, OSH_STR("one.test"), &b, &addrs), -EAGAIN);
+	for (int i = 0; i < 100 && (a.waiting || b.waiting); i++)
+		assert_true(osh_loop_turn(loop, 50) >= 0);
+	assert_int_equal(woken, 2);
+	assert_true(server.queries <= 2); /* A and AAAA */
+}
+
+static void the_cache_and_the_lookups_have_ceilings(void **state)
+{
+	struct osh_px_lookup l[3] = { { .fn = on_lookup },
+				      { .fn = on_lookup },
+				      { .fn = on_lookup } };
+	struct osh_px_addrs addrs;
+	char name[32];
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "one%d.test", i);
+		assert_int_equal(resolve(name, &addrs), 0);
+	}
+	server.mute = true;
+	assert_int_equal(osh_resolve(resolver, OSH_STR("x1.test"), &l[0], &addrs), -EAGAIN);
+	assert_int_equal(osh_resolve(resolver, OSH_STR("x2.test"), &l[1], &addrs), -EAGAIN);
+	assert_int_equal(osh_resolve(resolver, OSH_STR("x3.test"), &l[2], &addrs), -EBUSY);
+	for (int i = 0; i < 3; i++)
+		osh_lookup_cancel(&l[i]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(answers_are_merged_and_cached, setup, teardown),
+		cmocka_unit_test_setup_teardown(failures_are_told_apart, setup, teardown),
+		cmocka_unit_test_setup_teardown(literals_and_the_table_ask_nobody, setup, teardown),
+		cmocka_unit_test_setup_teardown(lookups_of_one_name_are_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_cache_and_the_lookups_have_ceilings, setup,
+						teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
