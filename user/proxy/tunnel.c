@@ -7,7 +7,10 @@
  * bytes of the former are looked at: a ClientHello must name the authorised host.
  */
 
-enum { TURN_BYTES = 4 * OSH_PX_RBUF_BYTES };
+enum {
+	TURN_BYTES = 4 * OSH_PX_RBUF_BYTES,
+	BULKY_BYTES = 256 * 1024, /* in one direction: from here on a pipe pays */
+};
 
 void osh_px_tunnel_begin(struct osh_px_conn *c, bool upgraded)
 {
@@ -22,7 +25,9 @@ void osh_px_tunnel_begin(struct osh_px_conn *c, bool upgraded)
 
 void osh_px_tunnel_end(struct osh_px_conn *c)
 {
-	(void)c;
+	osh_px_pipe_put(c->box->px, c->pipe_up);
+	osh_px_pipe_put(c->box->px, c->pipe_down);
+	c->pipe_up = c->pipe_down = NULL;
 }
 
 static int refuse(struct osh_px_conn *c, enum osh_reason reason, struct osh_str detail)
@@ -100,8 +105,8 @@ static bool has_room(struct osh_chan *to)
 	return osh_chan_flush(to) != -EAGAIN || osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH;
 }
 
-/* One direction. 1: more to do in the next turn; 0; negative: over. */
-static int pump(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, bool *eof,
+/* One direction by copying. 1: more to do in the next turn; 0; negative: over. */
+static int copy(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, bool *eof,
 		uint64_t *bytes)
 {
 	size_t moved = 0;
@@ -136,6 +141,24 @@ static int pump(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, b
 	return 0;
 }
 
+/* One direction, by whatever is cheaper now. */
+static int pump(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan *from,
+		struct osh_chan *to, bool *eof, uint64_t *bytes)
+{
+	bool plain = !from->ssl && !to->ssl && !from->prefix.len;
+
+	if (*pipe || (plain && *bytes >= BULKY_BYTES)) {
+		int r;
+
+		if (osh_chan_flush(to) == -EAGAIN)
+			return 0; /* what was copied before goes first */
+		r = osh_px_splice(px, pipe, from, to, eof, bytes);
+		if (r != -EMFILE || *pipe)
+			return r;
+	}
+	return copy(px, from, to, eof, bytes);
+}
+
 int osh_px_step_tunnel(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
@@ -144,7 +167,7 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 
 	if (!c->up || c->up->state == OSH_PX_UP_DEAD)
 		return -ECONNRESET;
-	down = pump(px, &c->up->chan, &c->chan, &c->up_eof, &c->bytes_down);
+	down = pump(px, &c->pipe_down, &c->up->chan, &c->chan, &c->up_eof, &c->bytes_down);
 	if (down < 0)
 		return down;
 	if (!c->checked && !c->client_eof) {
@@ -160,7 +183,7 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 			c->bytes_up += c->in.len;
 			osh_buf_fini(&c->in);
 		}
-		up = pump(px, &c->chan, &c->up->chan, &c->client_eof, &c->bytes_up);
+		up = pump(px, &c->pipe_up, &c->chan, &c->up->chan, &c->client_eof, &c->bytes_up);
 		if (up < 0)
 			return up;
 	}

@@ -5,6 +5,7 @@
 #include "sys/flow.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -141,6 +142,7 @@ struct osh_px *osh_px_free(struct osh_px *px)
 	if (px->reserve_fd >= 0)
 		close(px->reserve_fd);
 	osh_px_deny_free(px);
+	osh_px_pipes_free(px);
 	osh_buf_fini(&px->out);
 	osh_px_cfg_fini(&px->cfg);
 	free(px);
@@ -160,6 +162,8 @@ int osh_px_new(int take_monitor_fd, const struct osh_px_hooks *hooks, struct osh
 		close(take_monitor_fd);
 		return -ENOMEM;
 	}
+	/* splice() knows no MSG_NOSIGNAL */
+	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	px->hooks = hooks ? *hooks : kernel;
 	px->monitor.fd = px->signer.fd = px->reserve_fd = -1;
 	osh_list_init(&px->monitor.queue);
@@ -167,6 +171,7 @@ int osh_px_new(int take_monitor_fd, const struct osh_px_hooks *hooks, struct osh
 	osh_list_init(&px->boxes);
 	osh_list_init(&px->active);
 	osh_list_init(&px->idle_ups);
+	osh_list_init(&px->spare_pipes);
 	osh_px_cfg_init(&px->cfg);
 	osh_buf_init(&px->out, 1024 * 1024, 0);
 	px->loop = osh_loop_new();

@@ -239,8 +239,7 @@ struct osh_px_conn {
 	bool up_eof, client_eof;
 	struct osh_px_body req_body, resp_body;
 	uint16_t status;
-	/* tunnel */
-	struct osh_px_pipe *pipe; /* splice state once bulky */
+	struct osh_px_pipe *pipe_up, *pipe_down; /* tunnel, once bulky */
 };
 
 enum osh_px_up_state {
@@ -301,6 +300,8 @@ struct osh_px {
 	bool started, draining;
 	int reserve_fd; /* given up for one accept() when descriptors run out */
 	uint64_t next_cookie, next_flow, next_who;
+	struct osh_list spare_pipes; /* splice.c */
+	uint32_t n_spare_pipes;
 	struct osh_px_denied *denied[OSH_PX_DENIED]; /* deny.c */
 	struct osh_px_stats stats;
 	struct osh_h1_limits h1_limits;
@@ -409,6 +410,16 @@ void osh_px_tunnel_begin(struct osh_px_conn *c, bool upgraded);
 void osh_px_tunnel_end(struct osh_px_conn *c);
 /* Would the request under way still be allowed? */
 bool osh_px_request_allowed_now(struct osh_px_conn *c);
+
+/* splice.c */
+/*
+ * Move bytes from one plain socket to another inside the kernel. @to must have no backlog. 1: more in
+ * the next turn; 0; -EMFILE before anything was moved: copy instead; other: over.
+ */
+int osh_px_splice(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan *from,
+		  struct osh_chan *to, bool *eof, uint64_t *bytes) OSH_MUST_CHECK;
+void osh_px_pipe_put(struct osh_px *px, struct osh_px_pipe *pipe);
+void osh_px_pipes_free(struct osh_px *px);
 
 /* End of a step: close in order (all other negative numbers: reset). */
 #define OSH_PX_END (-ECANCELED)
