@@ -239,15 +239,11 @@ static int on_switch(struct osh_px_conn *c, const struct osh_h1_head *head, cons
 	size_t at = 0;
 	int r;
 
-	if (!c->upgrade || !c->req_body.done || !head->upgrade)
+	if (!c->upgrade || !c->req_body.done || !head->upgrade || !head->websocket || head->h2c)
 		return bad_response(c, OSH_STR("101 that was not asked for"));
 	r = put_head(px, head, buf, &at);
 	if (!r)
-		r = put(px, &at, OSH_STR("Connection: Upgrade\r\nUpgrade: "));
-	if (!r)
-		r = put(px, &at, osh_h1_get(head, buf, OSH_HF_UPGRADE));
-	if (!r)
-		r = put(px, &at, OSH_STR("\r\n\r\n"));
+		r = put(px, &at, OSH_STR("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
 	if (!r)
 		r = osh_chan_write(&c->chan, px->wbuf, at);
 	if (!r && rest.n)

@@ -84,8 +84,7 @@ static int put_fields(const struct osh_h1_head *head, const char *buf, struct os
 	return 0;
 }
 
-static int put_framing(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf,
-		       struct osh_buf *out)
+static int put_framing(struct osh_px_conn *c, const struct osh_h1_head *head, struct osh_buf *out)
 {
 	int r = 0;
 
@@ -95,8 +94,7 @@ static int put_framing(struct osh_px_conn *c, const struct osh_h1_head *head, co
 		r = osh_buf_printf(out, "Content-Length: %llu\r\n",
 				   (unsigned long long)head->length);
 	if (!r && c->upgrade)
-		r = put(out, OSH_STR("Connection: Upgrade\r\nUpgrade: "),
-			osh_h1_get(head, buf, OSH_HF_UPGRADE), OSH_STR("\r\n"));
+		r = osh_buf_add_str(out, OSH_STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
 	if (!r && c->forward)
 		r = osh_buf_add_str(out, OSH_STR("Via: 1.1 openshell-sandbox\r\n"));
 	return r ? r : osh_buf_add(out, "\r\n", 2);
@@ -118,7 +116,7 @@ static int serialise(struct osh_px_conn *c, const struct osh_h1_head *head, cons
 		r = put_host(c, out);
 	if (!r)
 		r = put_fields(head, buf, out);
-	return r ? r : put_framing(c, head, buf, out);
+	return r ? r : put_framing(c, head, out);
 }
 
 /* ---- the request ---- */
@@ -128,7 +126,8 @@ static void begin(struct osh_px_conn *c, const struct osh_h1_head *head, const c
 	c->is_head = osh_str_is(osh_h1_method(head, buf), "HEAD");
 	c->http10 = head->minor == 0;
 	c->expect = head->expect_continue && head->minor == 1;
-	c->upgrade = head->upgrade && head->minor == 1;
+	/* the only one there is a check for: any other protocol would be a relay past the rules */
+	c->upgrade = osh_ws_upgrade_is_valid(head, buf);
 	c->close_after = !osh_h1_persistent(head, head->body) || c->forward;
 	c->resp_begun = c->resp_chunked = c->stream = c->up_eof = c->client_eof = false;
 	c->retries = 0;
@@ -218,7 +217,7 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 		.path = req->path,
 		.query = req->query.p ? &req->params : NULL,
 		.has_body = head->body != OSH_H1_BODY_NONE,
-		.is_ws_upgrade = c->upgrade && osh_ws_upgrade_is_valid(head, buf),
+		.is_ws_upgrade = c->upgrade,
 	};
 	decide(c, &facts, &rv);
 	if (rv.verdict == OSH_DECISION_DENY)
