@@ -210,17 +210,19 @@ void osh_px_conn_reevaluate(struct osh_px_conn *c)
 	struct osh_conn_verdict v;
 	enum osh_reason reason;
 
-	if (c->state != OSH_PX_TUNNEL && c->state != OSH_PX_EXCHANGE)
-		return; /* judged when its next request is complete, or not yet judged */
+	if (c->state != OSH_PX_TUNNEL && c->state != OSH_PX_EXCHANGE && c->state != OSH_PX_ROUTE)
+		return; /* judged when its next request is complete, or before it goes on */
 	osh_px_conn_decide(c, &v);
 	reason = v.reason;
 	if (v.verdict != OSH_DECISION_DENY) {
 		/* a relay must not outlive the day it became an inspected endpoint */
 		if (c->state == OSH_PX_TUNNEL && !c->upgraded && v.inspect != OSH_INSPECT_NONE)
 			reason = OSH_REASON_L7_PROTOCOL;
-		else if ((c->upgraded || c->state == OSH_PX_EXCHANGE) &&
+		else if ((c->upgraded || c->state != OSH_PX_TUNNEL) &&
 			 !osh_px_request_allowed_now(c))
 			reason = OSH_REASON_L7_NOT_PERMITTED;
+		else if (c->up && c->state != OSH_PX_ROUTE && !osh_px_up_still_permitted(c, c->up))
+			reason = OSH_REASON_SSRF_ALLOWED_IPS;
 		else
 			return;
 	}

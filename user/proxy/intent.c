@@ -279,12 +279,36 @@ int osh_px_step_head(struct osh_px_conn *c)
 
 /* ---- tunnel set-up ---- */
 
+/* After a policy switch: neither the destination nor its address may be what they were. */
+static int judge_again(struct osh_px_conn *c)
+{
+	struct osh_conn_verdict v;
+
+	osh_px_conn_decide(c, &v);
+	if (v.verdict == OSH_DECISION_DENY || (c->up && !osh_px_up_still_permitted(c, c->up))) {
+		osh_px_event(c, OSH_REC_CONNECT, OSH_REC_DENY,
+			     v.verdict == OSH_DECISION_DENY ? v.reason
+							    : OSH_REASON_SSRF_ALLOWED_IPS,
+			     "opa", OSH_STR("closed: the new policy does not allow it"));
+		c->allowed = false; /* said it */
+		return -EPERM;
+	}
+	keep_verdict(c, &v); /* what was to be relayed may be inspected now */
+	return 0;
+}
+
 int osh_px_step_dial(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
-	bool inspected = c->inspect != OSH_INSPECT_NONE;
-	int r = osh_px_up_connected(c, inspected);
+	bool inspected;
+	int r = c->generation != c->box->now.generation ? judge_again(c) : 0;
 
+	if (r < 0)
+		return r;
+	inspected = c->inspect != OSH_INSPECT_NONE;
+	r = osh_px_up_connected(c, inspected);
+	if (r == 0 && c->up && !osh_px_up_still_permitted(c, c->up))
+		r = judge_again(c); /* connected since, to an address of the policy before */
 	if (r == -EAGAIN)
 		return 0;
 	if (r < 0) {

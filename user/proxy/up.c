@@ -15,6 +15,7 @@
 struct osh_px_dial {
 	struct osh_px_conn *conn;
 	struct osh_px_addrs addrs; /* in the order to try */
+	uint64_t generation; /* of the policy they were checked by */
 	uint8_t next;
 	struct osh_list tries; /* up.node */
 	struct osh_timer stagger;
@@ -206,8 +207,7 @@ static int resolve_checked(struct osh_px_conn *c, struct osh_px_addrs *ret_addrs
 	return -EPERM;
 }
 
-/* May a pooled connection still be used under the policy of today? */
-static bool still_permitted(struct osh_px_conn *c, struct osh_px_up *up)
+bool osh_px_up_still_permitted(struct osh_px_conn *c, struct osh_px_up *up)
 {
 	struct osh_conn_verdict v;
 	struct osh_dest dest;
@@ -298,7 +298,7 @@ static int try_one(struct osh_px_dial *d, uint8_t i)
 	up->addr = *a;
 	up->port = port;
 	up->trusted = d->addrs.trusted;
-	up->generation = c->box->now.generation;
+	up->generation = d->generation;
 	up->dial = d;
 	osh_list_add_tail(&d->tries, &up->node);
 	if (r == 0) {
@@ -378,6 +378,7 @@ static int dial(struct osh_px_conn *c)
 	order(&addrs);
 	d->conn = c;
 	d->addrs = addrs;
+	d->generation = c->box->now.generation;
 	osh_list_init(&d->tries);
 	c->dial = d;
 	c->dial_error = 0;
@@ -475,7 +476,7 @@ static struct osh_px_up *from_pool(struct osh_px_conn *c, bool tls)
 	while (!osh_list_is_empty(&o->idle)) {
 		struct osh_px_up *up = osh_list_entry(o->idle.next, struct osh_px_up, node);
 
-		if (still_permitted(c, up))
+		if (osh_px_up_still_permitted(c, up))
 			return up;
 		osh_px_up_free(up, false);
 	}
@@ -488,6 +489,8 @@ int osh_px_up_ready(struct osh_px_conn *c)
 	struct osh_px_up *up;
 	int r;
 
+	if (c->up && !osh_px_up_still_permitted(c, c->up))
+		osh_px_up_free(c->up, true);
 	if (!c->up && !c->dial) {
 		if (c->dial_error) {
 			r = c->dial_error;

@@ -456,6 +456,8 @@ void osh_px_up_release(struct osh_px_up *up);
  * upstream. The failure was logged.
  */
 int osh_px_up_ready(struct osh_px_conn *c) OSH_MUST_CHECK;
+/* Does today's policy still allow the address @up was connected to? */
+bool osh_px_up_still_permitted(struct osh_px_conn *c, struct osh_px_up *up);
 /*
  * 0: c->up is a TCP connection, or (@pooled) a pooled one could be had; errors as above.
  */
