@@ -19,6 +19,12 @@ struct ip4_hdr {
 	__u32 saddr_be, daddr_be;
 };
 
+/* What the kernel puts before a TCP segment above 64 KiB that only lo ever sees (RFC 2675). */
+struct jumbo_hdr {
+	__u8 nexthdr, len, type, type_len;
+	__u32 payload_be;
+};
+
 struct ip6_hdr {
 	__u32 flow;
 	__u16 len_be;
@@ -116,6 +122,16 @@ static __always_inline int check(struct __sk_buff *skb, bool out)
 		l4 = ip.nexthdr;
 		loopback = loopback6(ip.daddr_be);
 		off = sizeof(ip);
+		if (l4 == 0) {
+			struct jumbo_hdr jumbo;
+
+			if (bpf_skb_load_bytes(skb, off, &jumbo, sizeof(jumbo)))
+				return drop(OSH_CTR_SKB_SHORT);
+			if (jumbo.nexthdr != IPPROTO_TCP || jumbo.len || jumbo.type != 0xc2 ||
+			    jumbo.type_len != 4)
+				return drop(OSH_CTR_SKB_OPTIONS);
+			return 1;
+		}
 		/* fragments inside ::1 stay inside; every other extension header is refused */
 		if (l4 == 44 && loopback)
 			return 1;
