@@ -66,10 +66,12 @@ for how in in_box in_box_bare; do
 done
 check "the key of the real server was checked" has 'Accepted publickey' "$W/ssh/log"
 head -c 20000000 /dev/urandom >"$home/big"; chmod 644 "$home/big"
+t0=$(date +%s)
 in_box_bare box scp -q -F none -i /sandbox/id -o UserKnownHostsFile=/sandbox/known -o BatchMode=yes big root@ssh.test:"$W/got" >"$W/out" 2>&1 </dev/null || { cat "$W/out"; die scp; }
 check "scp of 20 MB arrives whole" cmp "$home/big" "$W/got"
 in_box_bare box scp -q -F none -i /sandbox/id -o UserKnownHostsFile=/sandbox/known -o BatchMode=yes root@ssh.test:"$W/got" back >"$W/out" 2>&1 </dev/null || { cat "$W/out"; die "scp back"; }
 check "and back" cmp "$home/big" "$home/back"
+check "both in less than 10 s" test $(($(date +%s) - t0)) -lt 10
 in_box_bare box $PY -c 'import socket; s = socket.create_connection(("ssh.test", 22), 5); s.settimeout(5); print(s.recv(100))' >"$W/out" 2>&1 </dev/null
 check "another binary does not reach the sshd" has_not SSH-2.0 "$W/out"
 
