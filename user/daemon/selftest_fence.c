@@ -3,7 +3,7 @@
  * The kernel fence alone: an attacker who is in a sandbox's cgroup and nobody otherwise (no
  * capability, but no system call filter and no mount namespace either), in a network namespace with
  * an address where anything it sends can be seen. An observer outside the cgroup looks at every
- * packet on the wire.
+ * packet on the wire. What capabilities would open is tried with all of them too.
  */
 #include "daemon/selftest.h"
 
@@ -175,7 +175,8 @@ static void attacker(struct fence *f, const struct osh_selftest_env *env, bool n
 	_exit(0);
 }
 
-static int start_attacker(struct fence *f, const struct osh_selftest_env *env, int cgroup_fd)
+static int start_attacker(struct fence *f, const struct osh_selftest_env *env, int cgroup_fd,
+			  bool nobody)
 {
 	struct clone_args args = {
 		.flags = cgroup_fd >= 0 ? CLONE_INTO_CGROUP : 0,
@@ -188,13 +189,13 @@ static int start_attacker(struct fence *f, const struct osh_selftest_env *env, i
 	f->shared->detail[0] = '\0';
 	pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
 	if (pid == 0)
-		attacker(f, env, cgroup_fd >= 0);
+		attacker(f, env, nobody);
 	if (pid < 0)
 		return -errno;
 	return waitpid(pid, NULL, 0) == pid && f->shared->done ? 0 : -ECHILD;
 }
 
-static void attempt(struct fence *f, struct osh_selftest_env *env, unsigned int index)
+static void attempt(struct fence *f, struct osh_selftest_env *env, unsigned int index, bool nobody)
 {
 	char detail[OSH_SELFTEST_DETAIL + 64];
 	unsigned int seen;
@@ -202,7 +203,7 @@ static void attempt(struct fence *f, struct osh_selftest_env *env, unsigned int 
 
 	env->index = index;
 	(void)escapes(f);
-	r = start_attacker(f, env, f->cgroup_fd);
+	r = start_attacker(f, env, f->cgroup_fd, nobody);
 	seen = escapes(f);
 	if (r < 0)
 		(void)snprintf(detail, sizeof(detail), "the attacker could not run: %s",
@@ -212,8 +213,8 @@ static void attempt(struct fence *f, struct osh_selftest_env *env, unsigned int 
 			       f->shared->detail);
 	else
 		(void)osh_strlcpy(detail, f->shared->detail, sizeof(detail));
-	f->report(f->arg, "fence", index, r < 0 || seen ? OSH_SELFTEST_OPEN : f->shared->state,
-		  detail);
+	f->report(f->arg, nobody ? "fence" : "fence, as root", index,
+		  r < 0 || seen ? OSH_SELFTEST_OPEN : f->shared->state, detail);
 }
 
 /* The same attempts from outside the cgroup: they must get through, or the observer is blind. */
@@ -224,8 +225,8 @@ static bool control(struct fence *f, struct osh_selftest_env *env)
 			continue;
 		env->index = i; /* the first is TCP over IPv4 */
 		(void)escapes(f);
-		return start_attacker(f, env, -1) == 0 && f->shared->state == OSH_SELFTEST_OPEN &&
-		       escapes(f) > 0;
+		return start_attacker(f, env, -1, false) == 0 &&
+		       f->shared->state == OSH_SELFTEST_OPEN && escapes(f) > 0;
 	}
 	return false;
 }
@@ -256,7 +257,10 @@ int osh_selftest_fence(int cgroup_fd, osh_selftest_report_fn *report, void *arg)
 	       "without the fence the observer sees a connection");
 	for (unsigned int i = 0; i < osh_selftest_count; i++)
 		if (osh_selftest_attempts[i].flags & OSH_SELFTEST_FENCE)
-			attempt(&f, &env, i);
+			attempt(&f, &env, i, true);
+	for (unsigned int i = 0; i < osh_selftest_count; i++)
+		if (osh_selftest_attempts[i].flags & OSH_SELFTEST_ROOT)
+			attempt(&f, &env, i, false);
 	(void)munmap(f.shared, sizeof(*f.shared));
 	return 0;
 }

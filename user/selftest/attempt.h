@@ -31,7 +31,7 @@ osh_selftest_fn osh_st_allowed_control, osh_st_dynamic_control, osh_st_not_allow
 	osh_st_mapped_code, osh_st_mm_exe, osh_st_connect_exec, osh_st_thread_exec,
 	osh_st_leader_exit, osh_st_traced, osh_st_attach, osh_st_vm_write, osh_st_proc_mem,
 	osh_st_getfd, osh_st_tofu_control, osh_st_tofu, osh_st_script;
-/* proxy.c: names, TLS, HTTP, DNS */
+/* proxy.c: names, TLS, DNS, listeners; http.c: requests */
 osh_selftest_fn osh_st_raw_control, osh_st_connect_control, osh_st_http_control, osh_st_dns_control;
 osh_selftest_fn osh_st_literal, osh_st_metadata, osh_st_sni, osh_st_sni_split, osh_st_sni_records,
 	osh_st_connect_sni, osh_st_connect_forms, osh_st_socks, osh_st_absolute, osh_st_fronting,
@@ -74,6 +74,25 @@ int osh_st_dial(const struct osh_selftest_env *env, uint16_t port);
 int osh_st_answered(int fd);
 /* Send the marker, then osh_st_answered(). */
 int osh_st_talk(const struct osh_selftest_env *env, int fd);
+
+/* ---- ways to the proxy (ways.c) ---- */
+
+#define OSH_ST_EXPLICIT_PORT 3128
+
+/* A connection to the explicit proxy, or -1 with errno. */
+int osh_st_explicit(void);
+/* All of @data; -1 if not. */
+int osh_st_send(int fd, const void *data, size_t n);
+/* Status code of an answer's head; 0: none came. */
+int osh_st_status(int fd);
+/* CONNECT with @target as it is; the descriptor when it was accepted, else -status or -1. */
+int osh_st_tunnel(const char *target, size_t n);
+int osh_st_tunnel_to(const char *host, uint16_t port);
+/*
+ * Text to a fresh connection to http_port; 1 when the permitted listener's answer came back, 0 when
+ * not, -errno when there was no connection.
+ */
+int osh_st_ask(const struct osh_selftest_env *env, const char *fmt, ...) OSH_PRINTF(2, 3);
 
 /* ---- what the static program does when it is started as the policy's binary (fetch.c) ---- */
 

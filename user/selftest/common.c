@@ -10,7 +10,7 @@
 #include "base/str.h"
 #include "selftest/attempt.h"
 
-enum { CONNECT_MS = 3000, SILENCE_MS = 1000 };
+enum { CONNECT_MS = 3000, SILENCE_MS = 1000, REST_MS = 200 /* for the rest of an answer */ };
 
 void osh_st_say(char *detail, const char *fmt, ...)
 {
@@ -199,7 +199,7 @@ int osh_st_answered(int fd)
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		ssize_t got;
 
-		if (poll(&p, 1, SILENCE_MS) <= 0)
+		if (poll(&p, 1, n ? REST_MS : SILENCE_MS) <= 0)
 			return 0;
 		got = recv(fd, buf + n, sizeof(buf) - n, MSG_DONTWAIT);
 		if (got <= 0)

@@ -30,7 +30,19 @@ static int map_code(const char *path)
 											 : 0;
 }
 
-/* fetch HOST PORT INDEX [map PATH | fd N | wait] */
+/* Ask the proxy at the other end of @fd for our destination. */
+static int ask_proxy(int fd, const char *host, uint64_t port)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text), "CONNECT %s:%u HTTP/1.1\r\nHost: %s\r\n\r\n", host,
+			 (unsigned int)port, host);
+
+	if (n <= 0 || n >= (int)sizeof(text) || osh_st_send(fd, text, (size_t)n) < 0)
+		return -EPIPE;
+	return osh_st_status(fd) == 200 ? 0 : -EACCES;
+}
+
+/* fetch HOST PORT INDEX [map PATH | fd N | proxy N | wait] */
 int osh_st_fetch_main(int argc, char **argv)
 {
 	struct osh_selftest_env env = { .inside = true };
@@ -51,11 +63,12 @@ int osh_st_fetch_main(int argc, char **argv)
 	}
 	if (!strcmp(how, "map") && (argc < 7 || map_code(argv[6]) < 0))
 		return 2;
-	if (!strcmp(how, "fd") && argc > 6 && number(argv[6], 1023, &inherited) == 0)
+	if ((!strcmp(how, "fd") || !strcmp(how, "proxy")) && argc > 6 &&
+	    number(argv[6], 1023, &inherited) == 0)
 		fd = (int)inherited;
 	else
 		fd = osh_st_dial(&env, (uint16_t)port);
-	if (fd < 0)
+	if (fd < 0 || (!strcmp(how, "proxy") && ask_proxy(fd, env.host, port) < 0))
 		return 1;
 	return osh_st_talk(&env, fd) ? 0 : 1;
 }

@@ -20,7 +20,10 @@
 
 #include "selftest/attempt.h"
 
-enum { ENV_FILL = 5000 };
+enum {
+	ENV_FILL = 5000,
+	CODE_ERRNO = 100, /* exit codes from here: exec failed with the errno above it */
+};
 
 struct start {
 	const char *path; /* NULL: @fd is executed */
@@ -62,12 +65,12 @@ static int fetch_with(const struct osh_selftest_env *env, const struct start *s)
 	if (pid == 0) {
 		arguments(env, s, &a);
 		if (s->traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-			_exit(125);
+			_exit(CODE_ERRNO + errno);
 		if (s->path)
 			(void)execve(s->path, a.argv, envp);
 		else
 			(void)syscall(SYS_execveat, s->fd, "", a.argv, envp, AT_EMPTY_PATH);
-		_exit(errno == ETXTBSY ? 124 : 127);
+		_exit(CODE_ERRNO + OSH_MIN(errno, 155));
 	}
 	for (;;) {
 		if (waitpid(pid, &status, 0) != pid)
@@ -79,15 +82,18 @@ static int fetch_with(const struct osh_selftest_env *env, const struct start *s)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+static const char *code_text(int code)
+{
+	return code == 0	   ? "the permitted listener answered"
+	       : code == 1	   ? "refused"
+	       : code == 2	   ? "it could not prepare"
+	       : code > CODE_ERRNO ? strerror(code - CODE_ERRNO)
+				   : "it ended otherwise";
+}
+
 static enum osh_selftest_state judge(int code, const char *what, char *detail)
 {
-	if (code == 0)
-		osh_st_say(detail, "%s: the permitted listener answered", what);
-	else
-		osh_st_say(detail, "%s: %s", what,
-			   code == 1   ? "refused"
-			   : code == 2 ? "could not prepare"
-				       : "could not be started");
+	osh_st_say(detail, "%s: %s", what, code_text(code));
 	return code == 0 ? OSH_SELFTEST_OPEN : OSH_SELFTEST_CLOSED;
 }
 
@@ -214,13 +220,17 @@ enum osh_selftest_state osh_st_memfd(const struct osh_selftest_env *env, char *d
 static enum osh_selftest_state run_fd(const struct osh_selftest_env *env, int fd, const char *what,
 				      char *detail)
 {
-	struct start s = { .fd = fd };
+	struct start s = { .fd = fd }, by_path = { 0 };
 	char path[64];
+	int first, second;
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (run_path(env, path, what, detail) == OSH_SELFTEST_OPEN)
-		return OSH_SELFTEST_OPEN;
-	return judge(fetch_with(env, &s), what, detail);
+	by_path.path = path;
+	first = fetch_with(env, &by_path);
+	second = fetch_with(env, &s);
+	osh_st_say(detail, "%s: through /proc: %s; execveat: %s", what, code_text(first),
+		   code_text(second));
+	return first && second ? OSH_SELFTEST_CLOSED : OSH_SELFTEST_OPEN;
 }
 
 enum osh_selftest_state osh_st_tmpfile(const struct osh_selftest_env *env, char *detail)
@@ -286,12 +296,12 @@ static int run_dynamic(const struct osh_selftest_env *env, const char *loader)
 	osh_st_marker(env, marker);
 	(void)snprintf(url, sizeof(url), "http://%s:%u/%s", env->host, env->id_port, marker);
 	if (pipe2(out, O_CLOEXEC) < 0)
-		return 126;
+		return CODE_ERRNO + errno;
 	pid = fork();
 	if (pid == 0) {
 		(void)dup2(out[1], 1);
 		(void)execve(v[0], (char *const *)(uintptr_t)v, none);
-		_exit(127);
+		_exit(CODE_ERRNO + OSH_MIN(errno, 155));
 	}
 	(void)close(out[1]);
 	while (n < sizeof(text) && (got = read(out[0], text + n, sizeof(text) - n)) > 0)
@@ -390,20 +400,32 @@ enum osh_selftest_state osh_st_mm_exe(const struct osh_selftest_env *env, char *
 	return osh_st_refused(detail, "PR_SET_MM_EXE_FILE");
 }
 
-/* Who connects counts, not who uses the socket later. */
+/*
+ * Who connects counts, not who uses the socket later: straight to the destination, and to the proxy,
+ * where everybody may connect and the policy's binary then asks for its destination.
+ */
 enum osh_selftest_state osh_st_connect_exec(const struct osh_selftest_env *env, char *detail)
 {
-	struct start s = { .path = OSH_SELFTEST_ALLOWED, .how = "fd" };
-	int fd = osh_st_dial(env, env->id_port);
-	char number[16];
+	struct start s = { .path = OSH_SELFTEST_ALLOWED };
+	int fds[2] = { osh_st_dial(env, env->id_port), osh_st_explicit() };
+	int codes[2] = { CODE_ERRNO + ECONNREFUSED, 2 };
 
-	errno = -fd;
-	if (fd < 0)
-		return osh_st_refused(detail, "connect before exec");
-	(void)fcntl(fd, F_SETFD, 0);
-	(void)snprintf(number, sizeof(number), "%d", fd);
-	s.arg = number;
-	return judge(fetch_with(env, &s), "exec of the policy's binary after connect()", detail);
+	for (int i = 0; i < 2; i++) {
+		char number[16];
+
+		if (fds[i] < 0)
+			continue;
+		(void)fcntl(fds[i], F_SETFD, 0);
+		(void)snprintf(number, sizeof(number), "%d", fds[i]);
+		s.arg = number;
+		s.how = i ? "proxy" : "fd";
+		codes[i] = fetch_with(env, &s);
+	}
+	osh_st_say(detail, "to the destination: %s; to the proxy: %s", code_text(codes[0]),
+		   code_text(codes[1]));
+	if (fds[1] < 0)
+		return osh_st_open(detail, "cannot be tried: no connection to the proxy");
+	return codes[0] && codes[1] ? OSH_SELFTEST_CLOSED : OSH_SELFTEST_OPEN;
 }
 
 struct race {
@@ -451,7 +473,7 @@ enum osh_selftest_state osh_st_thread_exec(const struct osh_selftest_env *env, c
 				_exit(1);
 			(void)usleep(1000u + 500u * (unsigned int)i);
 			(void)execv(OSH_SELFTEST_ALLOWED, a.argv);
-			_exit(127);
+			_exit(CODE_ERRNO + OSH_MIN(errno, 155));
 		}
 		if (pid > 0)
 			(void)waitpid(pid, NULL, 0);
@@ -523,7 +545,7 @@ static int victim_start(const struct osh_selftest_env *env, struct victim *v)
 		(void)dup2(in[0], 0);
 		(void)dup2(out[1], 1);
 		(void)execv(OSH_SELFTEST_ALLOWED, a.argv);
-		_exit(127);
+		_exit(CODE_ERRNO + OSH_MIN(errno, 155));
 	}
 	(void)close(in[0]);
 	(void)close(out[1]);

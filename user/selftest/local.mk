@@ -1,6 +1,7 @@
 # The program that runs inside the throw-away sandbox: static, carried in libosh.a as data (program.c).
 probe-objs := $(patsubst %,$(O)/user/%.o,base/str \
-	$(addprefix selftest/,common fetch identity packet probe/main process proxy run socket table))
+	$(addprefix selftest/,common fetch http identity packet probe/main process proxy run socket table \
+	ways))
 
 $(O)/openshell-probe: $(probe-objs)
 	$(call say,LD,$@)

@@ -64,7 +64,7 @@ enum osh_selftest_state osh_st_setns(const struct osh_selftest_env *env, char *d
 		osh_auto_close int fd = -1;
 		char path[32];
 
-		(void)snprintf(path, sizeof(path), "/proc/1/ns/%s", names[i]);
+		(void)snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd >= 0 && setns(fd, 0) == 0) {
 			osh_st_say(detail, "setns to %s", path);

@@ -37,6 +37,7 @@ enum osh_selftest_flags {
 	OSH_SELFTEST_FENCE = 1u << 0, /* tried against the kernel fence alone: cgroup, no sandbox */
 	OSH_SELFTEST_INSIDE = 1u << 1, /* tried inside the sandbox */
 	OSH_SELFTEST_CONTROL = 1u << 2, /* must succeed, or the others prove nothing */
+	OSH_SELFTEST_ROOT = 1u << 4, /* against the fence with every capability too */
 	OSH_SELFTEST_MAY_DIE = 1u << 3, /* being killed by the kernel is a way of being refused */
 };
 
