@@ -54,7 +54,7 @@ struct osh_px_origin *osh_px_origin_get(struct osh_px_site *site, struct osh_px_
 
 	osh_list_for_each (it, &site->origins) {
 		o = osh_list_entry(it, struct osh_px_origin, node);
-		if (o->port == port && o->tls == tls && o->who_hash == who->hash) {
+		if (o->port == port && o->tls == tls && o->who == who->serial) {
 			o->refs++;
 			return o;
 		}
@@ -64,7 +64,7 @@ struct osh_px_origin *osh_px_origin_get(struct osh_px_site *site, struct osh_px_
 	if (!o)
 		return NULL;
 	o->site = site;
-	o->who_hash = who->hash;
+	o->who = who->serial;
 	o->port = port;
 	o->tls = tls;
 	o->refs = 1;

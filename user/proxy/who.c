@@ -27,8 +27,58 @@ static int exe_ask(struct osh_px_box *box, struct osh_px_exe *e)
 				sizeof(msg));
 }
 
-/* 0: *ret is answered; -EAGAIN: will be. Executable 0 is nobody: *ret NULL. */
-static int exe_get(struct osh_px_box *box, uint32_t id, struct osh_px_exe **ret)
+static void who_free(struct osh_px_box *box, struct osh_px_who *w);
+
+static void exe_mark(struct osh_px_box *box, uint32_t id)
+{
+	struct osh_px_exe *e = exe_find(box, id);
+
+	if (e)
+		e->marked = true;
+}
+
+/*
+ * Forget executables that no identity in use borrows from (@keep is being filled): over time there are
+ * many, as the kernel gives a file that nobody ran for a while a new id.
+ */
+static void exes_trim(struct osh_px_box *box, const struct osh_px_who *keep)
+{
+	struct osh_list *it, *tmp;
+
+	osh_list_for_each_safe (it, tmp, &box->whos) {
+		struct osh_px_who *w = osh_list_entry(it, struct osh_px_who, node);
+
+		if (!w->refs && w != keep) {
+			who_free(box, w);
+			continue;
+		}
+		exe_mark(box, w->exe);
+		for (uint32_t i = 0; i < w->lineage_count; i++)
+			exe_mark(box, w->lineage[i].exe);
+	}
+	for (size_t i = 0; i < OSH_PX_HASH; i++) {
+		for (struct osh_px_exe **at = &box->exes[i]; *at;) {
+			struct osh_px_exe *e = *at;
+
+			if (e->marked || !e->known) {
+				e->marked = false;
+				at = &e->next;
+				continue;
+			}
+			*at = e->next;
+			box->n_exes--;
+			free(e->path);
+			free(e);
+		}
+	}
+}
+
+/*
+ * 0: *ret is answered; -EAGAIN: will be. Executable 0 is nobody: *ret NULL. Without @ask what is not
+ * known counts as nobody, too.
+ */
+static int exe_get(struct osh_px_box *box, uint32_t id, const struct osh_px_who *keep, bool ask,
+		   struct osh_px_exe **ret)
 {
 	struct osh_px_exe *e;
 	int r;
@@ -37,7 +87,13 @@ static int exe_get(struct osh_px_box *box, uint32_t id, struct osh_px_exe **ret)
 	if (!id)
 		return 0;
 	e = exe_find(box, id);
+	if (!ask) {
+		*ret = e && e->known ? e : NULL;
+		return 0;
+	}
 	if (!e) {
+		if (box->n_exes >= EXES_MAX)
+			exes_trim(box, keep);
 		if (box->n_exes >= EXES_MAX)
 			return 0; /* beyond the kernel's own quota: nobody */
 		e = calloc(1, sizeof(*e));
@@ -175,14 +231,17 @@ static struct osh_identity_exe usable(const struct osh_px_exe *e)
 	return (struct osh_identity_exe){ osh_str(e->path), e->sha256 };
 }
 
-/* Fill the identity from the executables' answers. All are asked for before the first wait. */
-static int who_fill(struct osh_px_box *box, struct osh_px_who *w)
+/*
+ * Fill the identity from the executables' answers. All are asked for before the first wait; of a
+ * connection that lives already (!@ask) only what became known since counts.
+ */
+static int who_fill(struct osh_px_box *box, struct osh_px_who *w, bool ask)
 {
 	struct osh_px_exe *self, *anc[OSH_LINEAGE_MAX];
-	int wait = exe_get(box, w->exe, &self);
+	int wait = exe_get(box, w->exe, w, ask, &self);
 
 	for (uint32_t i = 0; i < w->lineage_count; i++) {
-		int r = exe_get(box, w->lineage[i].exe, &anc[i]);
+		int r = exe_get(box, w->lineage[i].exe, w, ask, &anc[i]);
 
 		if (r < 0)
 			wait = r;
@@ -222,7 +281,7 @@ int osh_px_who_get(struct osh_px_box *box, const struct osh_flow_rec *rec,
 	if (!w)
 		return -ENOMEM;
 	if (w->epoch != box->exe_epoch || !w->epoch) {
-		r = who_fill(box, w);
+		r = who_fill(box, w, true);
 		if (r < 0)
 			return r;
 	}
@@ -247,7 +306,7 @@ const struct osh_idclass *osh_px_who_class(struct osh_px_box *box, struct osh_px
 	if (!box->now.img)
 		return NULL;
 	/* an executable may have turned out to be changed since */
-	if (who->epoch != box->exe_epoch && who_fill(box, who) < 0) {
+	if (who->epoch != box->exe_epoch && who_fill(box, who, false) < 0) {
 		who->epoch = 0;
 		return NULL;
 	}

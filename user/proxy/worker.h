@@ -52,8 +52,9 @@ struct osh_px_exe {
 	struct osh_px_exe *next;
 	uint32_t id, status, flags;
 	bool known; /* an answer is here */
+	bool marked; /* inside exes_trim() only */
 	uint64_t asked_ms;
-	char *path; /* never freed before the box: identities borrow it */
+	char *path; /* identities borrow it: freed only when none does */
 	uint8_t sha256[OSH_MSG_SHA256_LEN], first_sha256[OSH_MSG_SHA256_LEN];
 };
 
@@ -123,7 +124,7 @@ struct osh_px_site {
 struct osh_px_origin {
 	struct osh_list node; /* site->origins */
 	struct osh_px_site *site;
-	uint32_t who_hash; /* identity class: pooled connections never cross it */
+	uint64_t who; /* serial: pooled connections and TLS sessions never cross identities */
 	uint64_t used_ms;
 	unsigned int refs; /* ups */
 	uint16_t port;
