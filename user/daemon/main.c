@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "daemon/confine.h"
+#include "daemon/fdstore.h"
 #include "daemon/monitor.h"
 #include "openshell/role.h"
 #include "openshell/version.h"
@@ -215,6 +216,7 @@ int main(int argc, char **argv)
 	if (a.role)
 		return role_main(&a);
 	osh_log_init("openshelld", a.level);
+	osh_fdstore_init();
 	if (load_config(&a, &cfg) < 0)
 		return EXIT_FAILURE;
 	if (a.check) {

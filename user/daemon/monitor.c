@@ -19,6 +19,7 @@
 
 #include "base/log.h"
 #include "daemon/canary.h"
+#include "daemon/fdstore.h"
 #include "daemon/confine.h"
 #include "daemon/proxyconf.h"
 #include "openshell/version.h"
@@ -279,6 +280,8 @@ static void on_sweep(struct osh_timer *timer)
 {
 	struct osh_monitor *m = osh_container_of(timer, struct osh_monitor, sweep);
 	int r = osh_kern_flow_sweep(m->kern, FLOW_AGE_MS);
+
+	osh_fdstore_finish(); /* whoever was to be adopted has been by now */
 
 	if (r == 0)
 		r = osh_kern_exe_sweep(m->kern, 0);

@@ -264,6 +264,8 @@ int osh_flows_on_msg(struct osh_role *role, uint32_t type, uint64_t cookie,
 
 /* notify.c: sd_notify(3) */
 void osh_notify(const char *state);
+/* The same with a descriptor; -1: none. */
+void osh_notify_fd(const char *state, int send_fd);
 
 /* monitor.c */
 int osh_monitor_main(struct osh_config *take_cfg);

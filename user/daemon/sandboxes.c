@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "daemon/fdstore.h"
 #include "daemon/limits.h"
 #include "sys/fs.h"
 
@@ -149,6 +150,7 @@ static void tear_down(struct osh_sandbox *sb)
 				   OSH_Q(sb->name));
 	osh_idents_forget(m, sb->id);
 	osh_names_free(sb);
+	osh_fdstore_drop(sb);
 	osh_sandbox_listeners_fini(&sb->lst);
 	osh_sandbox_proc_fini(&sb->proc);
 	osh_close_ptr(&sb->init_listen_fd);
@@ -365,7 +367,10 @@ static int set_up(struct osh_sandbox *sb, bool global, uint64_t version, struct 
 	report_notes(sb);
 	sb->lst = sb->proc.lst;
 	osh_sandbox_listeners_init(&sb->proc.lst);
-	return register_sandbox(sb);
+	r = register_sandbox(sb);
+	if (r == 0)
+		osh_fdstore_put(sb);
+	return r;
 }
 
 static void fail_with_diag(struct osh_sb_op *op, int r, const struct osh_diag *diag,
@@ -538,11 +543,20 @@ static void not_adopted(struct osh_sandbox *sb, int r)
 static int adopt_listeners(struct osh_sandbox *sb)
 {
 	uint64_t cookie;
-	int r = osh_sandbox_listen(sb->proc.netns_fd, &sb->lst, &cookie);
+	int r = osh_fdstore_take(sb);
 
+	if (r == 0) /* connections made meanwhile wait in them */
+		return register_sandbox(sb);
+	r = osh_sandbox_listen(sb->proc.netns_fd, &sb->lst, &cookie);
 	if (r == 0 && cookie != sb->proc.netns_cookie)
 		r = -ESTALE;
-	return r < 0 ? r : register_sandbox(sb);
+	if (r == 0)
+		r = register_sandbox(sb);
+	if (r == 0) {
+		osh_fdstore_drop(sb); /* some may have come back, but not all */
+		osh_fdstore_put(sb);
+	}
+	return r;
 }
 
 static void adopt_ca_ready(struct osh_sandbox *sb, int err)

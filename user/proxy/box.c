@@ -61,6 +61,7 @@ int osh_px_box_switch(struct osh_px_box *box, uint64_t generation)
 	image_close(&old); /* nothing keeps pointers into an image across turns */
 	osh_list_for_each_safe (it, tmp, &box->conns)
 		osh_px_conn_reevaluate(osh_list_entry(it, struct osh_px_conn, node));
+	osh_px_box_start(box);
 	return 0;
 }
 
@@ -80,6 +81,12 @@ static void tune(int fd)
 
 void osh_px_box_start(struct osh_px_box *box)
 {
+	/*
+	 * Who connects before the first policy is here waits instead of being refused: after a restart
+	 * of the daemon there may be many in the queue.
+	 */
+	if (!box->now.img || !box->px->started || box->px->draining)
+		return;
 	for (int i = 0; i < OSH_SBFD_COUNT; i++) {
 		struct osh_px_listener *l = &box->listener[i];
 		bool udp = i == OSH_SBFD_DNS_UDP4 || i == OSH_SBFD_DNS_UDP6;
@@ -159,8 +166,6 @@ int osh_px_box_add(struct osh_px *px, const struct osh_msg_sandbox *msg,
 	osh_list_init(&box->dns_waits);
 	box->exe_epoch = 1;
 	osh_list_add_tail(&px->boxes, &box->node);
-	if (px->started && !px->draining)
-		osh_px_box_start(box);
 	return 0;
 }
 
