@@ -116,6 +116,19 @@ void osh_px_box_stop(struct osh_px_box *box)
 	}
 }
 
+void osh_px_box_drain(struct osh_px_box *box)
+{
+	struct osh_list *it, *tmp;
+
+	osh_px_box_stop(box);
+	osh_list_for_each_safe (it, tmp, &box->conns) {
+		struct osh_px_conn *c = osh_list_entry(it, struct osh_px_conn, node);
+
+		if (c->state == OSH_PX_REQUEST && !c->head && !c->in.len)
+			osh_px_conn_close(c, false);
+	}
+}
+
 /* ---- life ---- */
 
 static struct osh_px_box *box_free(struct osh_px_box *box)

@@ -151,7 +151,7 @@ void osh_px_conn_run(struct osh_px_conn *c)
 		r = flush(c);
 	for (int i = 0; r >= 0 && i < STEPS_MAX; i++) {
 		r = steps[c->state](c);
-		if (r <= 0 || c->state == OSH_PX_CLOSED)
+		if (r != 1 || c->state == OSH_PX_CLOSED)
 			break;
 	}
 	if (c->state == OSH_PX_CLOSED)

@@ -282,7 +282,7 @@ static int on_drain(struct osh_px *px)
 
 	px->draining = true;
 	osh_list_for_each (it, &px->boxes)
-		osh_px_box_stop(osh_list_entry(it, struct osh_px_box, node));
+		osh_px_box_drain(osh_list_entry(it, struct osh_px_box, node));
 	if (!px->n_conns)
 		osh_loop_stop(px->loop, 0);
 	return 0;

@@ -138,7 +138,7 @@ static int pump_up(struct osh_px_conn *c)
 						      : px->cfg.timeouts.body_ms,
 				     OSH_REASON_TIMEOUT);
 	}
-	return moved >= TURN_BYTES ? 1 : 0;
+	return moved >= TURN_BYTES ? OSH_PX_YIELD : 0;
 }
 
 /* ---- response head ---- */
@@ -428,7 +428,7 @@ static int pump_down(struct osh_px_conn *c)
 		int r;
 
 		if (moved >= TURN_BYTES)
-			return 1;
+			return OSH_PX_YIELD;
 		if (!osh_chan_has_pending(&c->up->chan))
 			break;
 		n = osh_chan_read(&c->up->chan, px->rbuf, sizeof(px->rbuf));
@@ -522,5 +522,5 @@ int osh_px_step_exchange(struct osh_px_conn *c)
 		if (r < 0)
 			return r;
 	}
-	return up > 0 || down > 0;
+	return OSH_MAX(up, down);
 }

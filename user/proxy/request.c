@@ -128,7 +128,7 @@ static void begin(struct osh_px_conn *c, const struct osh_h1_head *head, const c
 	c->expect = head->expect_continue && head->minor == 1;
 	/* the only one there is a check for: any other protocol would be a relay past the rules */
 	c->upgrade = osh_ws_upgrade_is_valid(head, buf);
-	c->close_after = !osh_h1_persistent(head, head->body) || c->forward;
+	c->close_after = !osh_h1_persistent(head, head->body) || c->forward || c->box->px->draining;
 	c->resp_begun = c->resp_chunked = c->stream = c->up_eof = c->client_eof = false;
 	c->retries = 0;
 	c->req_body = (struct osh_px_body){

@@ -115,7 +115,7 @@ int osh_px_splice(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan 
 		if (r < 0)
 			return r;
 		if (*eof || moved >= TURN_BYTES)
-			return !*eof;
+			return *eof ? 0 : OSH_PX_YIELD;
 		if (from->sock_drained)
 			return 0;
 		n = splice(from->fd, NULL, (*pipe)->fd[1], NULL, PIPE_BYTES,

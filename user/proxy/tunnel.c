@@ -105,7 +105,7 @@ static bool has_room(struct osh_chan *to)
 	return osh_chan_flush(to) != -EAGAIN || osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH;
 }
 
-/* One direction by copying. 1: more to do in the next turn; 0; negative: over. */
+/* One direction by copying. */
 static int copy(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, bool *eof,
 		uint64_t *bytes)
 {
@@ -116,7 +116,7 @@ static int copy(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, b
 		int r;
 
 		if (moved >= TURN_BYTES)
-			return 1;
+			return OSH_PX_YIELD;
 		if (!osh_chan_has_pending(from))
 			return 0;
 		n = osh_chan_read(from, px->rbuf, sizeof(px->rbuf));
@@ -195,5 +195,5 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 				     c->client_eof || c->up_eof ? px->cfg.timeouts.half_close_ms
 								: px->cfg.timeouts.tunnel_ms,
 				     OSH_REASON_TIMEOUT);
-	return up > 0 || down > 0;
+	return OSH_MAX(up, down);
 }

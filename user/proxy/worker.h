@@ -333,6 +333,7 @@ int osh_px_box_load(struct osh_px_box *box, int fd, uint64_t generation) OSH_MUS
 int osh_px_box_switch(struct osh_px_box *box, uint64_t generation) OSH_MUST_CHECK;
 void osh_px_box_start(struct osh_px_box *box);
 void osh_px_box_stop(struct osh_px_box *box); /* close the listeners */
+void osh_px_box_drain(struct osh_px_box *box); /* and the connections between two requests */
 /* Run what waits for the monitor. */
 void osh_px_box_wake(struct osh_px_box *box);
 
@@ -414,16 +415,17 @@ bool osh_px_request_allowed_now(struct osh_px_conn *c);
 
 /* splice.c */
 /*
- * Move bytes from one plain socket to another inside the kernel. @to must have no backlog. 1: more in
- * the next turn; 0; -EMFILE before anything was moved: copy instead; other: over.
+ * Move bytes from one plain socket to another inside the kernel. @to must have no backlog. Returns what
+ * a step returns; -EMFILE without a pipe: copy instead.
  */
 int osh_px_splice(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan *from,
 		  struct osh_chan *to, bool *eof, uint64_t *bytes) OSH_MUST_CHECK;
 void osh_px_pipe_put(struct osh_px *px, struct osh_px_pipe *pipe);
 void osh_px_pipes_free(struct osh_px *px);
 
-/* End of a step: close in order (all other negative numbers: reset). */
-#define OSH_PX_END (-ECANCELED)
+/* A step returns 1 (progress: go on), 0 (wait), one of these, or -errno: close with a reset. */
+#define OSH_PX_END   (-ECANCELED) /* close in order */
+#define OSH_PX_YIELD 2 /* more to do, after the others had their turn */
 
 /* deny.c: 403 for a request that the policy refuses; returns what a step returns */
 int osh_px_deny(struct osh_px_conn *c, const struct osh_req_verdict *v,
