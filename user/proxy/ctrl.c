@@ -224,6 +224,16 @@ static int send_flows(struct osh_px *px, uint64_t cookie)
 	return r < 0 ? r : osh_px_link_send(px, &px->monitor, OSH_MSG_FLOWS, cookie, NULL, 0);
 }
 
+static uint64_t count_sites(const struct osh_px *px)
+{
+	const struct osh_list *it;
+	uint64_t n = 0;
+
+	osh_list_for_each (it, &px->boxes)
+		n += osh_list_entry(it, struct osh_px_box, node)->n_sites;
+	return n;
+}
+
 static int send_stats(struct osh_px *px, uint64_t cookie)
 {
 	osh_auto_bufmem struct osh_buf text;
@@ -256,6 +266,7 @@ static int send_stats(struct osh_px *px, uint64_t cookie)
 #undef STAT
 	osh_json_ku64(&j, "connections", px->n_conns);
 	osh_json_ku64(&j, "idle_upstream", px->n_idle_ups);
+	osh_json_ku64(&j, "sites", count_sites(px));
 	osh_json_obj_end(&j);
 	if (j.err)
 		return j.err;
