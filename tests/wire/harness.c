@@ -324,7 +324,7 @@ void harness_events_clear(struct harness *h)
 void harness_events_print(struct harness *h)
 {
 	pthread_mutex_lock(&h->lock);
-	for (size_t i = 0; i < h->n_events; i++) {
+	for (size_t i = h->n_events > 16 ? h->n_events - 16 : 0; i < h->n_events; i++) {
 		const struct osh_rec *r = &h->events[i];
 		struct osh_str host = osh_rec_get(r, OSH_REC_HOST);
 		struct osh_str reason = osh_rec_get(r, OSH_REC_REASON);

@@ -53,7 +53,7 @@ SSL_CTX *harness_origin_ctx(struct harness *h, const char *host);
 bool harness_event(struct harness *h, int class, int verdict, int reason, int ms,
 		   struct osh_rec *ret);
 void harness_events_clear(struct harness *h);
-void harness_events_print(struct harness *h);
+void harness_events_print(struct harness *h); /* the last few */
 
 /* Wait until the proxy holds no connection at all; false after @ms. */
 bool harness_quiet(struct harness *h, int ms);
