@@ -299,23 +299,10 @@ static void measure(struct kt *kt)
 
 int main(int argc, char **argv)
 {
-	struct kt kt;
-	int r;
-
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc == 4 && strcmp(argv[1], "connect") == 0)
 		return time_connects(argv[2], argv[3]);
 	if (argc == 4 && strcmp(argv[1], "exec") == 0)
 		return time_execs();
-	if (geteuid() != 0) {
-		puts("bench_kern needs root");
-		return 2;
-	}
-	r = kt_setup(&kt);
-	if (r == 0)
-		measure(&kt);
-	else
-		printf("setup: %s\n", strerror(-r));
-	kt_teardown(&kt);
-	return r < 0 || kt_failures ? 1 : 0;
+	return kt_main(measure);
 }

@@ -572,30 +572,14 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	struct kt kt;
 	size_t i;
-	int r;
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 2 && strcmp(argv[1], "client") == 0)
 		return kt_client_main(argc - 2, argv + 2);
-	if (argc == 2) {
-		for (i = 0; i < OSH_ARRAY_SIZE(cases); i++) {
-			if (strcmp(cases[i].name, argv[1]) != 0)
-				continue;
-			if (geteuid() != 0) {
-				puts("skip: needs root");
-				return 77;
-			}
-			r = kt_setup(&kt);
-			if (r == 0)
-				cases[i].fn(&kt);
-			else
-				printf("setup: %s\n", strerror(-r));
-			kt_teardown(&kt);
-			return r < 0 || kt_failures ? 1 : 0;
-		}
-	}
+	for (i = 0; argc == 2 && i < OSH_ARRAY_SIZE(cases); i++)
+		if (strcmp(cases[i].name, argv[1]) == 0)
+			return kt_main(cases[i].fn);
 	for (i = 0; i < OSH_ARRAY_SIZE(cases); i++)
 		puts(cases[i].name);
 	return 2;

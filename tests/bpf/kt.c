@@ -368,3 +368,67 @@ int kt_accept(int fd)
 		return -1;
 	return accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 }
+
+static volatile sig_atomic_t running;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	if (running > 0)
+		(void)kill((pid_t)running, SIGKILL);
+}
+
+/* What the child would have removed itself. Its pins went with its mount namespace. */
+static void clean_after(pid_t child)
+{
+	struct kt kt = { 0 };
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "osh-kt-%d", (int)child);
+	if (osh_cgroup_open(&kt.cg, name, false) == 0) {
+		CHECK(osh_cgroup_sandbox_list(&kt.cg, wipe_sandbox, &kt) == 0);
+		CHECK(osh_cgroup_wait_empty(kt.cg.agent_fd, 5000) == 0);
+		CHECK(osh_cgroup_remove_tree(&kt.cg) == 0);
+		osh_cgroup_close(&kt.cg);
+	}
+	(void)snprintf(kt.tmp, sizeof(kt.tmp), "/tmp/osh-kt-%d", (int)child);
+	(void)rmdir(kt.tmp); /* gone already as a rule */
+}
+
+int kt_main(void (*fn)(struct kt *kt))
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	int status, r;
+	struct kt kt;
+	pid_t pid;
+
+	if (geteuid() != 0) {
+		puts("skip: needs root");
+		return 77;
+	}
+	(void)sigaction(SIGTERM, &sa, NULL);
+	(void)sigaction(SIGINT, &sa, NULL);
+	sa.sa_handler = SIG_IGN;
+	(void)sigaction(SIGPIPE, &sa, NULL);
+	pid = fork();
+	if (pid < 0)
+		return 1;
+	if (pid == 0) {
+		sa.sa_handler = SIG_DFL;
+		(void)sigaction(SIGTERM, &sa, NULL);
+		(void)sigaction(SIGINT, &sa, NULL);
+		r = kt_setup(&kt);
+		if (r == 0)
+			fn(&kt);
+		else
+			printf("setup: %s\n", strerror(-r));
+		kt_teardown(&kt);
+		_exit(r < 0 || kt_failures ? 1 : 0);
+	}
+	running = pid;
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	running = 0;
+	clean_after(pid);
+	return WIFEXITED(status) && !kt_failures ? WEXITSTATUS(status) : 1;
+}

@@ -64,6 +64,11 @@ extern unsigned int kt_failures;
 			return;  \
 	} while (0)
 
+/*
+ * Run @fn with a struct kt set up, in a child: however it ends (a crash, a signal to us), its
+ * processes, cgroups and directory are removed. Result: exit status.
+ */
+int kt_main(void (*fn)(struct kt *kt));
 int kt_setup(struct kt *kt);
 void kt_teardown(struct kt *kt);
 /* Close and open the kern object again, as a restarted daemon would. */
