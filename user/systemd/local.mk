@@ -27,7 +27,11 @@ install: all ## install under PREFIX (DESTDIR honoured)
 		$(INSTALL) -m 644 $(O)/openshelld.yaml $(DESTDIR)$(SYSCONFDIR)/openshell/openshelld.yaml
 	@echo 'Next: systemd-sysusers (or tools/setup-users), then systemctl enable --now openshelld'
 
-uninstall: ## remove what install put there (configuration and state stay)
+uninstall: ## remove what install put there (state and a configuration that was changed stay)
+	$(Q)$(subst-dirs) user/systemd/openshelld.yaml.in | \
+		cmp -s - $(DESTDIR)$(SYSCONFDIR)/openshell/openshelld.yaml && \
+		rm -f $(DESTDIR)$(SYSCONFDIR)/openshell/openshelld.yaml || :
+	$(Q)rmdir $(DESTDIR)$(SYSCONFDIR)/openshell 2>/dev/null || :
 	$(Q)rm -f $(DESTDIR)$(SBINDIR)/openshelld $(DESTDIR)$(BINDIR)/openshellctl $(DESTDIR)$(BINDIR)/openshell \
 		$(DESTDIR)$(UNITDIR)/openshelld.service $(DESTDIR)$(SYSUSERSDIR)/openshell.conf \
 		$(DESTDIR)$(TMPFILESDIR)/openshell.conf $(DESTDIR)$(BASHCOMPDIR)/openshellctl \
