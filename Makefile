@@ -66,7 +66,7 @@ osh-ldflags := -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--as-needed -Wl,--gc-
 
 # $(call pkg,cflags|libs,names)
 pkg = $(shell $(PKG_CONFIG) --$(1) $(2))
-lib-pkgs := libbpf openssl yaml-0.1 libseccomp sqlite3 jansson libcares libnghttp2
+lib-pkgs := libbpf openssl yaml-0.1 libseccomp sqlite3 jansson libcares
 osh-cppflags += $(call pkg,cflags,$(lib-pkgs))
 osh-libs := $(call pkg,libs,$(lib-pkgs)) -lelf -lz -lpthread
 

@@ -1,7 +1,7 @@
 # Unit tests: tests/unit/<module>/test_<x>.c, one program each (cmocka), linked with libosh.a.
 unit-srcs := $(sort $(wildcard tests/unit/*/test_*.c))
 unit-progs := $(unit-srcs:%.c=$(O)/%)
-cmocka-libs := $(call pkg,libs,cmocka)
+cmocka-libs = $(call pkg,libs,cmocka)
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(libosh)
 	$(call say,LD,$@)

@@ -62,7 +62,7 @@ static int doctor_table(struct osh_cli *cli, const struct osh_jval *checks)
 static int gather(struct osh_cli *cli, struct osh_rpc *rpc, struct osh_ctl_reply *reply,
 		  struct osh_jval **ret_own)
 {
-	osh_auto_bufmem struct osh_buf text;
+	osh_auto_bufmem struct osh_buf text = { 0 };
 	struct osh_json j;
 	int r;
 

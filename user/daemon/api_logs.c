@@ -42,7 +42,7 @@ static void on_peer_gone(struct osh_ctl_waiter *w)
 static void on_record(struct osh_follower *f, const struct osh_rec *rec)
 {
 	struct logs *l = osh_container_of(f, struct logs, follower);
-	osh_auto_bufmem struct osh_buf text;
+	osh_auto_bufmem struct osh_buf text = { 0 };
 	struct osh_json *j;
 
 	if (!osh_log_filter_has(&l->filter, rec))

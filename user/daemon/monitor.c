@@ -218,7 +218,7 @@ static int generation_floor(const struct osh_kern_sandbox *sb, void *arg)
 
 static int open_fence(struct osh_monitor *m)
 {
-	osh_auto_diag struct osh_diag diag;
+	osh_auto_diag struct osh_diag diag = { 0 };
 	struct osh_kern_opts opts = {
 		.pin_dir = m->cfg.bpf_dir.p,
 		.explicit_port = m->cfg.proxy_port,

@@ -389,7 +389,7 @@ static void fail_with_diag(struct osh_sb_op *op, int r, const struct osh_diag *d
 static void ca_ready(struct osh_sandbox *sb, int err)
 {
 	struct osh_sb_op *op = sb->op;
-	osh_auto_diag struct osh_diag diag;
+	osh_auto_diag struct osh_diag diag = { 0 };
 	bool global = false;
 	uint64_t version = 0;
 	int r = err;

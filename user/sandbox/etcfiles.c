@@ -83,9 +83,9 @@ static int write_java(int certs_fd, struct osh_str bundle)
 	osh_auto_close int java = -1;
 	int r;
 
+	osh_buf_init(&jks, BUNDLE_MAX, 0);
 	if (access(JAVA_CACERTS, F_OK) < 0)
 		return 0;
-	osh_buf_init(&jks, BUNDLE_MAX, 0);
 	r = osh_jks_from_pem(bundle, &jks);
 	if (r == 0)
 		r = make_dir(certs_fd, "java", &java);

@@ -443,7 +443,7 @@ static bool is_pid1(pid_t pid)
 
 static int find_init(int cgroup_fd, pid_t *ret_pid)
 {
-	osh_auto_bufmem struct osh_buf text;
+	osh_auto_bufmem struct osh_buf text = { 0 };
 	osh_auto_close int fd = openat(cgroup_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
 	struct osh_str rest, line;
 	uint64_t pid;
