@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "base/str.h"
@@ -25,14 +26,22 @@ static int open_nofollow(int root_fd, const char *path)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* Target of the symlink @path, or 0 when it is something else. Length on success. */
-static int read_link(int root_fd, const char *path, char target[PATH_MAX])
+/*
+ * Target of the symlink @path, or 0 when it is something else. Length on success. -EPERM: a link
+ * of @distrusted.
+ */
+static int read_link(int root_fd, const char *path, uid_t distrusted, char target[PATH_MAX])
 {
 	osh_auto_close int fd = open_nofollow(root_fd, path);
+	struct stat st;
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISLNK(st.st_mode) && st.st_uid == distrusted)
+		return -EPERM;
 	n = readlinkat(fd, "", target, PATH_MAX - 1);
 	if (n < 0) /* ENOENT is how an O_PATH descriptor says "no symlink" */
 		return errno == ENOENT || errno == EINVAL ? 0 : -errno;
@@ -76,7 +85,8 @@ static int follow(struct walk *w, const char *target)
 	return 0;
 }
 
-static int step(struct walk *w, int root_fd, const char *name, unsigned int *links)
+static int step(struct walk *w, int root_fd, uid_t distrusted, const char *name,
+		unsigned int *links)
 {
 	char next[PATH_MAX], target[PATH_MAX];
 	int n, r;
@@ -90,7 +100,7 @@ static int step(struct walk *w, int root_fd, const char *name, unsigned int *lin
 	n = snprintf(next, sizeof(next), "%s/%s", w->done, name);
 	if (n < 0 || (size_t)n >= sizeof(next))
 		return -ENAMETOOLONG;
-	r = read_link(root_fd, next, target);
+	r = read_link(root_fd, next, distrusted, target);
 	if (r < 0)
 		return r;
 	if (r > 0) {
@@ -102,7 +112,7 @@ static int step(struct walk *w, int root_fd, const char *name, unsigned int *lin
 	return 0;
 }
 
-int osh_inroot_resolve(int root_fd, const char *path, char *dst, size_t size)
+int osh_inroot_resolve(int root_fd, const char *path, uid_t distrusted, char *dst, size_t size)
 {
 	struct walk w = { .done = "" };
 	char name[NAME_MAX + 1];
@@ -119,7 +129,7 @@ int osh_inroot_resolve(int root_fd, const char *path, char *dst, size_t size)
 			return r;
 		if (!name[0])
 			break;
-		r = step(&w, root_fd, name, &links);
+		r = step(&w, root_fd, distrusted, name, &links);
 		if (r < 0)
 			return r;
 	}

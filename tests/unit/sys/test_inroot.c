@@ -63,7 +63,7 @@ static void leads_to(const char *path, const char *want)
 {
 	char got[PATH_MAX];
 
-	assert_int_equal(osh_inroot_resolve(root_fd, path, got, sizeof(got)), 0);
+	assert_int_equal(osh_inroot_resolve(root_fd, path, (uid_t)-1, got, sizeof(got)), 0);
 	assert_string_equal(got, want);
 }
 
@@ -85,14 +85,34 @@ static void dead_ends_are_errors(void **state)
 	char got[PATH_MAX], small[8];
 
 	(void)state;
-	assert_int_equal(osh_inroot_resolve(root_fd, "/opt/loop", got, sizeof(got)), -ELOOP);
-	assert_int_equal(osh_inroot_resolve(root_fd, "/opt/dangling", got, sizeof(got)), -ENOENT);
-	assert_int_equal(osh_inroot_resolve(root_fd, "/etc/passwd", got, sizeof(got)), -ENOENT);
-	assert_int_equal(osh_inroot_resolve(root_fd, "usr", got, sizeof(got)), -EINVAL);
-	assert_int_equal(osh_inroot_resolve(root_fd, "/usr/bin/bash", small, sizeof(small)),
-			 -ENAMETOOLONG);
-	assert_int_equal(osh_inroot_resolve(root_fd, "/usr/bin/bash/x", got, sizeof(got)),
-			 -ENOTDIR);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/opt/loop", (uid_t)-1, got, sizeof(got)),
+			 -ELOOP);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/opt/dangling", (uid_t)-1, got, sizeof(got)),
+			 -ENOENT);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/etc/passwd", (uid_t)-1, got, sizeof(got)),
+			 -ENOENT);
+	assert_int_equal(osh_inroot_resolve(root_fd, "usr", (uid_t)-1, got, sizeof(got)), -EINVAL);
+	assert_int_equal(
+		osh_inroot_resolve(root_fd, "/usr/bin/bash", (uid_t)-1, small, sizeof(small)),
+		-ENAMETOOLONG);
+	assert_int_equal(
+		osh_inroot_resolve(root_fd, "/usr/bin/bash/x", (uid_t)-1, got, sizeof(got)),
+		-ENOTDIR);
+}
+
+/* Links of somebody who must not choose are dead ends, as the last component or before it. */
+static void links_of_the_distrusted_are_not_followed(void **state)
+{
+	char got[PATH_MAX];
+
+	(void)state;
+	assert_int_equal(osh_inroot_resolve(root_fd, "/opt/py", getuid(), got, sizeof(got)),
+			 -EPERM);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/bin/bash", getuid(), got, sizeof(got)),
+			 -EPERM);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/usr/bin/bash", getuid(), got, sizeof(got)),
+			 0);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/opt/py", getuid() + 1, got, sizeof(got)), 0);
 }
 
 int main(void)
@@ -100,6 +120,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links_are_followed_inside_the_root),
 		cmocka_unit_test(dead_ends_are_errors),
+		cmocka_unit_test(links_of_the_distrusted_are_not_followed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
