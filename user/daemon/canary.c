@@ -146,7 +146,7 @@ int osh_canary_run(struct osh_monitor *m, struct osh_diag *diag)
 	int r = osh_kern_verify(m->kern, diag);
 
 	if (r < 0)
-		return r;
+		return -EPERM; /* not what was put up */
 	/* upper case: no sandbox can have this name */
 	(void)snprintf(name, sizeof(name), "CANARY-%d", (int)getpid());
 	r = osh_cgroup_sandbox_create(&m->cg, name, &cgroup_fd);

@@ -17,7 +17,12 @@ enum {
 	BUCKETS = 4096,
 	SLICE_BYTES = 1 << 20,
 	WAITERS_MAX = 1024, /* questions of proxies about one file being hashed */
+	QUEUE_MAX = 64, /* files of one sandbox open for hashing; each costs a descriptor */
+	FIRST_USES_MAX = 131072, /* paths remembered per sandbox; further ones stay UNKNOWN */
 };
+
+/* Larger files stay UNKNOWN: a sparse file costs its sandbox nothing, and us the time to read it. */
+#define HASH_MAX_BYTES (UINT64_C(1) << 30)
 
 enum ident_state {
 	IDENT_NEW = 0,
@@ -68,6 +73,7 @@ struct osh_idents {
 	struct content *contents[BUCKETS];
 	unsigned int ncontents;
 	struct osh_list queue;
+	uint32_t served; /* sandbox of the last slice */
 	struct osh_timer work;
 };
 
@@ -135,11 +141,14 @@ static void check_first_use(struct osh_idents *ids, struct ident *id)
 		if (f->sandbox == id->exe.ident.sandbox && strcmp(f->path, id->exe.path) == 0)
 			break;
 	if (!f) {
-		f = malloc(sizeof(*f) + n + 1);
+		struct osh_sandbox *sb = osh_sb_by_id(ids->m, id->exe.ident.sandbox);
+
+		f = sb && sb->first_uses < FIRST_USES_MAX ? malloc(sizeof(*f) + n + 1) : NULL;
 		if (!f) {
 			id->status = OSH_EXE_UNKNOWN;
 			return;
 		}
+		sb->first_uses++;
 		f->sandbox = id->exe.ident.sandbox;
 		memcpy(f->sha256, id->sha256, sizeof(f->sha256));
 		memcpy(f->path, id->exe.path, n + 1);
@@ -226,6 +235,30 @@ static int finish_hash(struct osh_idents *ids, struct ident *id)
 	return r;
 }
 
+/* Sandboxes take turns, and so do the files of each: nobody's large files hold up the others. */
+static struct ident *next_in_queue(struct osh_idents *ids)
+{
+	struct osh_list *it;
+
+	osh_list_for_each (it, &ids->queue) {
+		struct ident *id = osh_list_entry(it, struct ident, queue);
+
+		if (id->exe.ident.sandbox != ids->served)
+			return id;
+	}
+	return osh_list_entry(ids->queue.next, struct ident, queue);
+}
+
+static unsigned int queued_of(const struct osh_idents *ids, uint32_t sandbox)
+{
+	const struct osh_list *it;
+	unsigned int n = 0;
+
+	osh_list_for_each (it, &ids->queue)
+		n += osh_list_entry(it, struct ident, queue)->exe.ident.sandbox == sandbox;
+	return n;
+}
+
 static void work_slice(struct osh_timer *timer)
 {
 	static char buf[SLICE_BYTES];
@@ -236,7 +269,10 @@ static void work_slice(struct osh_timer *timer)
 
 	if (osh_list_is_empty(&ids->queue))
 		return;
-	id = osh_list_entry(ids->queue.next, struct ident, queue);
+	id = next_in_queue(ids);
+	ids->served = id->exe.ident.sandbox;
+	osh_list_del(&id->queue);
+	osh_list_add_tail(&ids->queue, &id->queue);
 	n = read(id->fd, buf, sizeof(buf));
 	if (n > 0)
 		r = osh_sha256_add(id->hash, buf, (size_t)n);
@@ -259,6 +295,10 @@ static void start_hash(struct osh_idents *ids, struct ident *id)
 		r = -EPERM;
 	} else if (known) {
 		memcpy(id->sha256, known->sha256, sizeof(id->sha256));
+	} else if (id->exe.size > HASH_MAX_BYTES) {
+		r = -EFBIG;
+	} else if (queued_of(ids, id->exe.ident.sandbox) >= QUEUE_MAX) {
+		r = -EAGAIN;
 	} else {
 		r = osh_kern_exe_open(ids->m->kern, &id->exe, &id->fd);
 		id->hash = r == 0 ? osh_sha256_new() : NULL;
@@ -355,9 +395,29 @@ static void ident_free(struct ident *id)
 	free(id);
 }
 
+void osh_idents_sweep(struct osh_monitor *m)
+{
+	struct osh_exe exe;
+
+	for (unsigned int i = 0; i < BUCKETS; i++) {
+		for (struct ident **at = &m->idents->by_id[i]; *at;) {
+			struct ident *id = *at;
+
+			if (id->state == IDENT_HASHING ||
+			    osh_kern_exe_get(m->kern, id->exe.id, &exe) != -ENOENT) {
+				at = &id->next;
+				continue;
+			}
+			*at = id->next;
+			ident_free(id);
+		}
+	}
+}
+
 void osh_idents_forget(struct osh_monitor *m, uint32_t sandbox)
 {
 	struct osh_idents *ids = m->idents;
+	struct osh_sandbox *sb = osh_sb_by_id(m, sandbox);
 
 	for (unsigned int i = 0; i < BUCKETS; i++) {
 		for (struct ident **at = &ids->by_id[i]; *at;) {
@@ -381,6 +441,8 @@ void osh_idents_forget(struct osh_monitor *m, uint32_t sandbox)
 			free(f);
 		}
 	}
+	if (sb)
+		sb->first_uses = 0;
 }
 
 static int visit(const struct ident *id, osh_ident_fn *fn, void *arg)

@@ -180,6 +180,14 @@ static int publish_rows(struct osh_sandbox *sb, const struct osh_sb_policy *poli
 		if (r == 0)
 			r = osh_idents_each(sb->m, sb->id, add_exe, rows);
 	}
+	if (r == -E2BIG) {
+		/* how many names and executables there are is the sandbox's doing: it must not be able
+		 * to keep an old policy in force */
+		osh_log_warn("kernel policy of sandbox %s is too large; the proxy judges alone",
+			     OSH_Q(sb->name));
+		kp.flags = OSH_POL_ALL_TO_PROXY;
+		return osh_kern_publish(sb->m->kern, sb->id, &kp);
+	}
 	if (r < 0)
 		return r;
 	kp.rows = rows->v;
@@ -208,7 +216,7 @@ static void put_rows(struct osh_sandbox *sb, struct rows *rows, int r)
 		r = osh_kern_policy_put(sb->m->kern, sb->id, sb->active.generation, rows->v,
 					rows->n);
 	/* without the rows the proxy is asked, as it is for everything the kernel does not know */
-	if (r < 0 && r != -ESTALE)
+	if (r < 0 && r != -ESTALE && r != -E2BIG)
 		osh_log_warn_errno(r, "cannot add to the kernel policy of sandbox %s",
 				   OSH_Q(sb->name));
 	rows_fini(rows);

@@ -27,6 +27,8 @@
 
 enum {
 	CANARY_MS = 30000,
+	CANARY_AGAIN_MS = 5000, /* it could not tell: no process, no memory */
+	CANARY_MISSES_MAX = 6,
 	SWEEP_MS = 60000,
 	FLOW_AGE_MS = 120000,
 	KERN_BATCH = 512,
@@ -264,6 +266,13 @@ static void on_canary(struct osh_timer *timer)
 
 	osh_diag_init(&diag, NULL);
 	r = osh_canary_run(m, &diag);
+	/* a sandbox that uses up a resource of the host must not be able to end us with it */
+	if (r < 0 && r != -EPERM && ++m->canary_misses < CANARY_MISSES_MAX) {
+		osh_log_warn_errno(r, "the canary could not be sent, trying again in %d ms",
+				   CANARY_AGAIN_MS);
+		osh_timer_set(m->loop, &m->canary, CANARY_AGAIN_MS, on_canary);
+		return;
+	}
 	if (r < 0) {
 		for (size_t i = 0; i < diag.count; i++)
 			osh_log_error("canary: %s", diag.msgs[i].text);
@@ -273,6 +282,7 @@ static void on_canary(struct osh_timer *timer)
 		osh_loop_stop(m->loop, EXIT_FAILURE);
 		return;
 	}
+	m->canary_misses = 0;
 	osh_timer_set(m->loop, &m->canary, CANARY_MS, on_canary);
 }
 
@@ -285,6 +295,8 @@ static void on_sweep(struct osh_timer *timer)
 
 	if (r == 0)
 		r = osh_kern_exe_sweep(m->kern, 0);
+	if (r == 0)
+		osh_idents_sweep(m);
 	if (r < 0)
 		osh_log_warn_errno(r, "cannot sweep the kernel's tables, trying again in a minute");
 	osh_timer_set(m->loop, &m->sweep, SWEEP_MS, on_sweep);

@@ -96,6 +96,7 @@ struct osh_sandbox {
 	struct osh_sb_op *op; /* start, stop or delete under way */
 	struct osh_list sessions; /* struct osh_session */
 	struct osh_names *names;
+	uint32_t first_uses; /* kept by identity.c */
 };
 
 /* ---- the monitor ---- */
@@ -113,6 +114,7 @@ struct osh_monitor {
 	struct osh_ctl_server *ctl;
 	struct osh_src signals;
 	struct osh_timer canary, sweep, watchdog;
+	unsigned int canary_misses; /* in a row: it could not tell */
 
 	struct osh_role proxies[OSH_CONFIG_WORKERS_MAX];
 	unsigned int nproxies;
@@ -198,6 +200,8 @@ void osh_idents_free(struct osh_monitor *m);
 void osh_idents_on_ask(struct osh_role *role, uint64_t cookie, const struct osh_msg_exe *ask);
 void osh_idents_on_exe(struct osh_monitor *m, uint32_t exe, uint32_t sandbox);
 void osh_idents_forget(struct osh_monitor *m, uint32_t sandbox);
+/* Forget what the kernel's table no longer has; first uses stay. */
+void osh_idents_sweep(struct osh_monitor *m);
 /* Path of an exe id for log lines; "" when unknown. Valid until the next call. */
 const char *osh_idents_path(struct osh_monitor *m, uint32_t exe);
 /*

@@ -331,6 +331,15 @@ void osh_publish_on_msg(struct osh_monitor *m, struct osh_role *role, uint32_t t
 		else
 			answered(p, role->index);
 	} else if (type == OSH_MSG_POLICY_ACTIVE && p->step == OSH_PUBLISH_SWITCHING) {
+		if (msg->status < 0) {
+			/* it still judges by the old policy: role_gone() goes on from there */
+			osh_log_warn_errno(
+				msg->status,
+				"proxy %u did not switch to generation %llu; restarting it",
+				role->index, (unsigned long long)p->policy.generation);
+			(void)kill(role->pid, SIGKILL); /* our child */
+			return;
+		}
 		answered(p, role->index);
 	}
 }

@@ -228,7 +228,7 @@ static void on_session_timeout(struct osh_timer *timer)
 
 	s->timed_out = true;
 	if (osh_init_signal(s->fd, SIGKILL) < 0)
-		session_end(s);
+		end_call(s); /* closing the connection ends its processes */
 }
 
 void osh_sessions_end(struct osh_sandbox *sb)

@@ -206,48 +206,44 @@ static int sweep_one(const struct osh_exe *exe, void *arg)
 
 struct tally {
 	struct osh_kern *kern;
-	uint32_t count;
+	struct ids owners; /* sandbox of each executable, sorted */
 };
 
-static int count_exe(const struct osh_exe *exe, void *arg)
+static int collect_owner(const struct osh_exe *exe, void *arg)
 {
-	(void)exe;
-	((struct tally *)arg)->count++;
-	return 0;
+	return ids_add(arg, exe->ident.sandbox);
 }
 
-static int count_task(pid_t tgid, const struct osh_task *task, void *arg)
+static uint32_t count_of(const struct ids *ids, uint32_t id)
 {
-	(void)tgid;
-	(void)task;
-	((struct tally *)arg)->count++;
-	return 0;
+	size_t lo = 0, hi = ids->count, n = 0;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (ids->id[mid] < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	while (lo + n < ids->count && ids->id[lo + n] == id)
+		n++;
+	return (uint32_t)n;
 }
 
-/* Quotas follow what is left. What comes and goes meanwhile may go uncounted until the next sweep. */
+/* Quotas follow what is left. An exec meanwhile may go uncounted until the next sweep. */
 static int recount(const void *key, void *arg)
 {
 	struct tally *t = arg;
 	struct osh_sb sb;
-	uint32_t exes, tasks;
-	int r;
+	uint32_t n;
 
 	if (bpf_map_lookup_elem(t->kern->map_fd[KMAP_SANDBOXES], key, &sb) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	t->count = 0;
-	r = osh_kern_exe_each(t->kern, sb.id, count_exe, t);
-	if (r < 0)
-		return r;
-	exes = t->count;
-	t->count = 0;
-	r = osh_kern_task_each(t->kern, sb.id, count_task, t);
-	if (r < 0)
-		return r;
-	tasks = t->count;
-	if (sb.exe_count == exes && sb.task_count == tasks)
+	n = count_of(&t->owners, sb.id);
+	if (sb.exe_count == n)
 		return 0;
-	sb.exe_count = exes;
-	sb.task_count = tasks;
+	sb.exe_count = n;
 	if (bpf_map_update_elem(t->kern->map_fd[KMAP_SANDBOXES], key, &sb, BPF_EXIST) < 0 &&
 	    errno != ENOENT)
 		return -errno;
@@ -269,10 +265,15 @@ int osh_kern_exe_sweep(struct osh_kern *kern, uint32_t sandbox)
 		r = osh_kern_exe_each(kern, sandbox, sweep_one, &s);
 	}
 	free(s.used.id);
-	if (r < 0)
-		return r;
-	return osh_kmap_each(kern->map_fd[KMAP_SANDBOXES], &key, sizeof(key), 2 * OSH_SANDBOX_MAX,
-			     recount, &t);
+	if (r == 0)
+		r = osh_kern_exe_each(kern, 0, collect_owner, &t.owners);
+	if (r == 0 && t.owners.count)
+		qsort(t.owners.id, t.owners.count, sizeof(*t.owners.id), by_id);
+	if (r == 0)
+		r = osh_kmap_each(kern->map_fd[KMAP_SANDBOXES], &key, sizeof(key),
+				  2 * OSH_SANDBOX_MAX, recount, &t);
+	free(t.owners.id);
+	return r;
 }
 
 /* ---- the file itself ---- */
@@ -388,9 +389,15 @@ static int try_open(pid_t tgid, const struct osh_task *task, void *arg)
 int osh_kern_exe_open(struct osh_kern *kern, const struct osh_exe *exe, int *ret_fd)
 {
 	struct opener o = { .kern = kern, .exe = exe, .fd = -1, .err = -ENOENT };
+	struct osh_task first;
 	int r;
 
-	r = osh_kern_task_each(kern, exe->ident.sandbox, try_open, &o);
+	/* most often it still runs; going through every process of every sandbox is slow */
+	r = osh_kern_task_get(kern, (pid_t)exe->first_tgid, &first);
+	if (r == 0)
+		r = try_open((pid_t)exe->first_tgid, &first, &o);
+	if (o.fd < 0)
+		r = osh_kern_task_each(kern, exe->ident.sandbox, try_open, &o);
 	if (r == 0 && o.fd < 0 && exe->path_len && !(exe->flags & OSH_EXE_UNUSABLE)) {
 		o.by_path = true;
 		r = osh_kern_task_each(kern, exe->ident.sandbox, try_open, &o);
