@@ -166,8 +166,12 @@ int osh_px_answer_upstream(struct osh_px_conn *c, int r)
 	struct osh_str host = osh_px_conn_host(c);
 
 	if (r == -EPERM) {
-		snprintf(detail, sizeof(detail), "%s %.*s:%u blocked: %s",
-			 c->connect && c->state == OSH_PX_DIAL ? "CONNECT" : "request to",
+		struct osh_str method = osh_buf_str(&c->req); /* of the request line */
+
+		method.n = OSH_MIN(osh_str_find(method, ' '), (size_t)64);
+		if (c->connect && c->state == OSH_PX_DIAL)
+			method = OSH_STR("CONNECT");
+		snprintf(detail, sizeof(detail), "%.*s %.*s:%u blocked: %s", OSH_STR_FMT(method),
 			 OSH_STR_FMT(host), c->port, px->refusal.kind);
 		return osh_px_answer(c, 403, "ssrf_denied", osh_str(detail), OSH_STR_NONE,
 				     OSH_STR_NONE);
