@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/worker.h"
 
-enum { STEPS_MAX = 32 }; /* per wake-up; then the others have their turn */
+enum {
+	STEPS_MAX = 32, /* per wake-up; then the others have their turn */
+	/* For an exchange that a newer policy refuses: what is but a request ends by itself (D20: it is
+	 * judged by the policy of its head), what turns out to be a stream is closed. */
+	DOOMED_MS = 1000,
+};
 
 static int (*const steps[OSH_PX_STATE_COUNT])(struct osh_px_conn *c) = {
 	[OSH_PX_IDENT] = osh_px_step_ident,	[OSH_PX_HEAD] = osh_px_step_head,
@@ -51,6 +56,8 @@ void osh_px_conn_set(struct osh_px_conn *c, enum osh_px_state state)
 {
 	if (c->state != state && state != OSH_PX_CLOSED && !(moves[c->state] & 1u << state))
 		abort(); /* our own mistake: going on could let bytes past a decision */
+	if (state != OSH_PX_ROUTE && state != OSH_PX_EXCHANGE && state != OSH_PX_TUNNEL)
+		c->doomed_ms = 0;
 	c->state = (uint8_t)state;
 }
 
@@ -63,14 +70,29 @@ void osh_px_conn_deadline(struct osh_px_conn *c, uint32_t in_ms, enum osh_reason
 	struct osh_loop *loop = c->box->px->loop;
 
 	c->deadline_ms = osh_loop_now_ms(loop) + in_ms;
+	if (c->doomed_ms && c->deadline_ms > c->doomed_ms) {
+		c->deadline_ms = c->doomed_ms;
+		in_ms = (uint32_t)(c->doomed_ms - OSH_MIN(c->doomed_ms, osh_loop_now_ms(loop)));
+	}
 	c->timeout_reason = (uint8_t)why;
 	/* moving later is free: the timer finds out when it fires */
 	if (!osh_timer_armed(&c->timer) || c->timer.at_ms > c->deadline_ms)
 		osh_timer_set(loop, &c->timer, in_ms, on_timer);
 }
 
+static void say_refused(struct osh_px_conn *c, enum osh_reason reason)
+{
+	osh_px_event(c, OSH_REC_CONNECT, OSH_REC_DENY, reason, "opa",
+		     OSH_STR("closed: the new policy does not allow it"));
+	c->allowed = false; /* said it */
+}
+
 static int timed_out(struct osh_px_conn *c)
 {
+	if (c->doomed_ms && osh_loop_now_ms(c->box->px->loop) >= c->doomed_ms) {
+		say_refused(c, OSH_REASON_L7_NOT_PERMITTED);
+		return -ECONNRESET;
+	}
 	switch (c->state) {
 	case OSH_PX_REQUEST:
 		return OSH_PX_END; /* idle, or a head that never ended */
@@ -223,12 +245,18 @@ void osh_px_conn_reevaluate(struct osh_px_conn *c)
 			reason = OSH_REASON_L7_NOT_PERMITTED;
 		else if (c->up && c->state != OSH_PX_ROUTE && !osh_px_up_still_permitted(c, c->up))
 			reason = OSH_REASON_SSRF_ALLOWED_IPS;
-		else
+		else {
+			c->doomed_ms = 0;
 			return;
+		}
 	}
-	osh_px_event(c, OSH_REC_CONNECT, OSH_REC_DENY, reason, "opa",
-		     OSH_STR("closed: the new policy does not allow it"));
-	c->allowed = false; /* said it */
+	if (c->state != OSH_PX_TUNNEL && !(c->state == OSH_PX_EXCHANGE && c->stream)) {
+		if (!c->doomed_ms)
+			c->doomed_ms = osh_loop_now_ms(c->box->px->loop) + DOOMED_MS;
+		osh_px_conn_deadline(c, DOOMED_MS, OSH_REASON_TIMEOUT);
+		return;
+	}
+	say_refused(c, reason);
 	osh_px_conn_close(c, true);
 }
 

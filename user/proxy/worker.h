@@ -201,6 +201,7 @@ struct osh_px_conn {
 	struct osh_src src;
 	struct osh_timer timer; /* lazy: may fire before deadline_ms and re-arm */
 	uint64_t deadline_ms;
+	uint64_t doomed_ms; /* the exchange is refused by a newer policy and ends by then; 0 */
 	struct osh_list node; /* box->conns */
 	struct osh_list wait; /* box->waiting or site->waiters */
 	struct osh_list active; /* px->active: touched since the last sweep */
