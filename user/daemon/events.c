@@ -181,7 +181,7 @@ static void report_loss(struct osh_role *role)
 	osh_events_put(role->m, NULL, &rec);
 }
 
-void osh_events_drain_role(struct osh_role *role)
+bool osh_events_drain_role(struct osh_role *role)
 {
 	static char buf[OSH_RING_MAX_RECORD];
 	struct osh_rec rec;
@@ -203,8 +203,10 @@ void osh_events_drain_role(struct osh_role *role)
 	} else if (r != -EAGAIN) {
 		osh_log_warn_errno(r, "proxy %u wrote a bad record; restarting it", role->index);
 		osh_src_del(&role->ring_src);
-		(void)kill(role->pid, SIGKILL); /* our own child */
+		(void)kill(role->pid,
+			   SIGKILL); /* our own child, not reaped before its last drain */
 	}
+	return r == 0;
 }
 
 /* ---- the kernel's ring ---- */

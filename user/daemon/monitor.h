@@ -230,7 +230,8 @@ const char *osh_names_host(const struct osh_sandbox *sb, uint32_t host_id);
 /* events.c */
 int osh_events_new(struct osh_monitor *m) OSH_MUST_CHECK;
 void osh_events_free(struct osh_monitor *m);
-void osh_events_drain_role(struct osh_role *role);
+/* Take a batch of what a proxy wrote; is there more? */
+bool osh_events_drain_role(struct osh_role *role);
 /* Takes a record of our own; fills in the sandbox (NULL: none). */
 void osh_events_put(struct osh_monitor *m, struct osh_sandbox *sb, struct osh_rec *rec);
 /* One operator line in the log of @sb (or the daemon's). */

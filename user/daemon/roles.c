@@ -24,6 +24,7 @@
 enum {
 	RING_BYTES = 4 << 20,
 	QUEUE_MAX = 8192, /* messages waiting for one role */
+	DRAINS_MAX = 512,
 	RESTART_FIRST_MS = 50,
 	RESTART_MAX_MS = 5000,
 	HEALTHY_MS = 10000, /* a role that lived so long restarts without delay */
@@ -414,6 +415,13 @@ static void on_restart(struct osh_timer *timer)
 	}
 }
 
+/* What a dead proxy wrote last. Bounded: somebody else may hold its ring and go on writing. */
+static void drain_all(struct osh_role *role)
+{
+	for (int i = 0; role->ring && i < DRAINS_MAX && osh_events_drain_role(role); i++)
+		;
+}
+
 static void role_died(struct osh_role *role)
 {
 	struct osh_monitor *m = role->m;
@@ -421,9 +429,8 @@ static void role_died(struct osh_role *role)
 	uint64_t lived_ms = osh_loop_now_ms(m->loop) - role->started_ms;
 	uint64_t delay = RESTART_FIRST_MS;
 
+	drain_all(role);
 	(void)waitid(P_PID, (id_t)role->pid, &info, WEXITED | WNOHANG); /* a zombie: cannot fail */
-	if (role->ring)
-		osh_events_drain_role(role);
 	if (!m->stopping)
 		osh_log_warn("%s %u (pid %d) ended by %s %d after %llu ms; restarting it",
 			     role->name, role->index, (int)role->pid,
@@ -456,7 +463,7 @@ static void on_child(struct osh_src *src, uint32_t events)
 static void on_ring(struct osh_src *src, uint32_t events)
 {
 	(void)events;
-	osh_events_drain_role(osh_container_of(src, struct osh_role, ring_src));
+	(void)osh_events_drain_role(osh_container_of(src, struct osh_role, ring_src));
 }
 
 /* Between fork and exec: only system calls. */
@@ -593,14 +600,16 @@ int osh_roles_start(struct osh_monitor *m)
 
 static void stop_role(struct osh_role *role)
 {
+	siginfo_t info;
+
 	if (!role->outq)
 		return;
 	osh_timer_stop(&role->restart);
 	if (role->state != OSH_ROLE_DEAD) {
 		(void)kill(role->pid, SIGKILL); /* nothing of theirs needs saving */
+		(void)waitid(P_PID, (id_t)role->pid, &info, WEXITED | WNOWAIT);
+		drain_all(role);
 		(void)waitpid(role->pid, NULL, 0);
-		if (role->ring)
-			osh_events_drain_role(role);
 		close_role(role);
 	}
 	free(role->outq);

@@ -16,6 +16,7 @@
 #include "daemon/fdstore.h"
 #include "daemon/limits.h"
 #include "sys/fs.h"
+#include "tls/ca.h"
 
 enum { KILL_WAIT_MS = 5000 };
 
@@ -459,8 +460,11 @@ static int remove_traces(struct osh_sandbox *sb)
 	char path[4096];
 	int r;
 
+	/* the signer forgets the key; the file must go even if there is no signer at the moment */
 	osh_signer_drop_ca(sb);
-	r = open_dirs(sb, false);
+	r = osh_ca_remove(sb->m->signer_dir_fd, osh_str(sb->name));
+	if (r == 0)
+		r = open_dirs(sb, false);
 	if (r == 0)
 		r = osh_sandbox_wipe(sb->state_fd);
 	if (r < 0)
