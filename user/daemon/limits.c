@@ -6,10 +6,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "base/log.h"
 #include "daemon/api.h"
 #include "sys/fs.h"
 
-enum { CPU_PERIOD_US = 100000 };
+enum {
+	CPU_PERIOD_US = 100000,
+	PIDS_DEFAULT =
+		8192, /* without --pids: a sandbox must not use up the host's, nor our tables */
+};
 
 static const struct {
 	const char *param, *controller, *file, *what;
@@ -75,6 +80,18 @@ static int enable(const struct osh_monitor *m, const char *controller)
 	return 0;
 }
 
+/* Without --pids, where the host can enforce it. */
+static int64_t default_of(const struct osh_sandbox *sb, const char *controller)
+{
+	if (strcmp(controller, "pids") != 0)
+		return 0;
+	if (has_controller(sb->m->cg.agent_fd, "cgroup.controllers", controller))
+		return PIDS_DEFAULT;
+	osh_log_notice("no cgroup v2 pids controller: sandbox %s can use up the host's processes",
+		       OSH_Q(sb->name));
+	return 0;
+}
+
 int osh_limits_apply(struct osh_sandbox *sb, struct osh_diag *diag)
 {
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(limits); i++) {
@@ -83,6 +100,8 @@ int osh_limits_apply(struct osh_sandbox *sb, struct osh_diag *diag)
 		char text[64];
 		int n, r;
 
+		if (value <= 0)
+			value = default_of(sb, limits[i].controller);
 		if (value <= 0)
 			continue;
 		n = i == 0 ? snprintf(text, sizeof(text), "%lld %d",

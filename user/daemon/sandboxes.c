@@ -395,7 +395,8 @@ static void ca_ready(struct osh_sandbox *sb, int err)
 	uint64_t version = 0;
 	int r = err;
 
-	if (!op) /* stopped meanwhile */
+	/* stopped meanwhile, or the answer to a question of an earlier start */
+	if (!op || sb->proc.pidfd >= 0)
 		return;
 	osh_diag_init(&diag, NULL);
 	if (r == 0)
