@@ -153,7 +153,6 @@ static const struct osh_key top_keys[] = {
 	OSH_KEY_CALL("log", OSH_KEY_MAP, 0, set_log),
 	OSH_KEY_CALL("timeouts_ms", OSH_KEY_MAP, 0, set_timeouts),
 	OSH_KEY_CALL("limits", OSH_KEY_MAP, 0, set_limits),
-	U32("spin_us", spin_us),
 	U32("names_per_sandbox", names_per_sandbox),
 	{ 0 },
 };

@@ -70,7 +70,6 @@ struct osh_config {
 
 	/* handed to the proxies as they are; names and ranges are checked by proxy/config.h */
 	struct osh_config_nums limits, timeouts_ms;
-	uint32_t spin_us;
 	uint32_t names_per_sandbox; /* synthetic addresses */
 
 	/*

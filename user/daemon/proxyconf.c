@@ -74,8 +74,6 @@ int osh_proxyconf_write(const struct osh_config *cfg, unsigned int worker, struc
 	osh_json_obj_end(&j);
 	put_nums(&j, "limits", &cfg->limits);
 	put_nums(&j, "timeouts_ms", &cfg->timeouts_ms);
-	if (cfg->spin_us)
-		osh_json_ku64(&j, "spin_us", cfg->spin_us);
 	osh_json_obj_end(&j);
 	return j.err;
 }

@@ -8,8 +8,7 @@
  *	 "resolvers":["127.0.0.1:53"],            none: only names of the table resolve
  *	 "hosts":{"api.example":["127.0.0.1:8443","[::1]"],"*.lab.example":"10.0.0.7"},
  *	 "limits":{"connections":4096,...},       names of the members below, without unit
- *	 "timeouts_ms":{"head":30000,...},
- *	 "spin_us":0}
+ *	 "timeouts_ms":{"head":30000,...}}
  */
 #ifndef OSH_PROXY_CONFIG_H
 #define OSH_PROXY_CONFIG_H
@@ -71,7 +70,6 @@ struct osh_px_timeouts {
 
 struct osh_px_cfg {
 	uint32_t worker;
-	uint32_t spin_us; /* poll this long before sleeping; 0: never */
 	uint32_t dns_ttl_s; /* of synthetic addresses */
 	struct osh_px_limits limits;
 	struct osh_px_timeouts timeouts;
