@@ -86,3 +86,22 @@ P
 check "found: a line with a mended hash" rc 1 v "$W/c"
 check "no such folder" rc 1 v "$W/none"
 check "what, to what, why" matches "cannot verify the log: .*$W/none" "$W/err"
+
+# ---- a full disk: counted, said, gone on with
+mkdir "$W/small"; mount -t tmpfs -o size=400k,mode=0750 tmpfs "$W/small" || die "no tmpfs"
+trap 'umount -l "$W/small"; cleanup' EXIT
+D=$W/small/log
+daemon_start
+flood 20
+head -c 1000000 /dev/zero >"$W/small/fill" 2>/dev/null
+flood 100
+check "the daemon lives and enforces" is "$(in_box box curl -s -o /dev/null -w '%{http_connect}' https://x.test/)" 403
+check "it says so" until_ok grep -q 'records are counted as lost' "$W/openshelld.log"
+openshell status >"$W/out"
+rm "$W/small/fill"
+in_box box curl -s https://after.test/ >/dev/null 2>&1
+check "it goes on when there is room" until_ok eval 'openshell logs box -n 10000 2>/dev/null | grep -q "dst_host=after.test"'
+lost() { openshell logs --all-sandboxes -n 10000 --format record 2>/dev/null | $PY -c 'import json,sys; print(sum(d["count"] for d in map(json.loads, sys.stdin) if d["class"]=="loss"))'; }
+check "with a record of how many were lost" eval 'test "$(lost)" -gt 50'
+check "status has the count" eval 'openshellctl status -o json | grep -qE "\"?log_lost\"?: *[1-9]" || $PY "$ROOT/tests/integ/varlink.py" "$OPENSHELL_SOCKET" Status | grep -qE "\"log_lost\": [1-9]"'
+check "and the chain holds" rc 0 v "$D"

@@ -27,6 +27,7 @@ struct osh_log {
 	uint64_t seq, flushed_seq; /* newest assigned, newest written */
 	struct osh_chain_hash hash, flushed_hash;
 	uint64_t unreported; /* lost, no LOSS record written yet */
+	uint64_t reporting; /* what the LOSS record in `pending` says; back if that is dropped */
 	uint64_t synced_ns;
 	bool unsynced;
 	struct osh_log_stats stats;
@@ -187,7 +188,10 @@ static void drop_pending(struct osh_log *log, int err)
 {
 	uint64_t n = log->seq - log->flushed_seq;
 
-	log->unreported += n;
+	if (log->reporting && n)
+		n--; /* the LOSS record itself */
+	log->unreported += n + log->reporting;
+	log->reporting = 0;
 	log->stats.lost += n;
 	log->stats.last_error = err;
 	log->seq = log->flushed_seq;
@@ -230,6 +234,7 @@ static int write_pending(struct osh_log *log)
 	log->flushed_seq = log->seq;
 	log->flushed_hash = log->hash;
 	log->unsynced = true;
+	log->reporting = 0;
 	log->stats.last_error = 0;
 	osh_buf_reset(&log->pending);
 	return write_head(log);
@@ -296,8 +301,10 @@ static int make_ready(struct osh_log *log, uint64_t now_ns)
 	if (r == 0 && log->unreported) {
 		r = push_loss(log, log->unreported, now_ns,
 			      "records could not be written to the log");
-		if (r == 0)
+		if (r == 0) {
+			log->reporting += log->unreported;
 			log->unreported = 0;
+		}
 	}
 	return r;
 }

@@ -75,15 +75,23 @@ static bool wants_ocsf(struct osh_events *ev, struct osh_sandbox *sb)
 	return sb->ocsf_json;
 }
 
+/* Records that could not be written are counted by the log; here they are said, once. */
+static void note_error(struct osh_events *ev, int r)
+{
+	if (r == ev->last_error)
+		return;
+	osh_log_warn_errno(r, "cannot write to the log in %s; records are counted as lost",
+			   OSH_Q(ev->dir));
+	ev->last_error = r;
+}
+
 static void write_record(struct osh_events *ev, struct osh_sandbox *sb, struct osh_rec *rec)
 {
 	struct osh_list *it, *tmp;
 	int r = osh_log_append(ev->log, rec, osh_realtime_ns(), NULL);
 
-	if (r < 0 && r != ev->last_error)
-		osh_log_warn_errno(r, "cannot write to the log in %s; records are counted as lost",
-				   OSH_Q(ev->dir));
-	ev->last_error = r;
+	if (r < 0)
+		note_error(ev, r);
 	if (ev->journal)
 		ev->journal_loss.works = osh_journal_send(ev->journal, rec); /* else counted */
 	if (wants_ocsf(ev, sb))
@@ -335,9 +343,10 @@ void osh_events_totals(const struct osh_monitor *m, uint64_t *ret_records, uint6
 static void flush(void *arg)
 {
 	struct osh_events *ev = arg;
+	int r = osh_log_flush(ev->log, osh_realtime_ns());
 
-	(void)!osh_log_flush(ev->log,
-			     osh_realtime_ns()); /* counted as lost, said by write_record() */
+	if (r < 0)
+		note_error(ev, r);
 	if (ev->ocsf)
 		osh_ocsf_file_flush(ev->ocsf);
 }
@@ -380,8 +389,14 @@ static void report_sink(struct osh_events *ev, struct sink_loss *loss, const cha
 static void on_tick(struct osh_timer *timer)
 {
 	struct osh_events *ev = osh_container_of(timer, struct osh_events, tick);
+	struct osh_log_stats stats;
 	struct osh_rec note;
 
+	osh_log_stats(ev->log, &stats);
+	if (ev->last_error && !stats.last_error) {
+		osh_log_notice("the log in %s can be written again", OSH_Q(ev->dir));
+		ev->last_error = 0;
+	}
 	while (osh_flood_tick(ev->flood, osh_realtime_ns(), &note))
 		write_record(ev, osh_sb_by_id(ev->m, (uint32_t)note.sandbox_id), &note);
 	if (ev->ocsf)
