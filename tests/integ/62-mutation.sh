@@ -31,6 +31,6 @@ for open in 'fence: TCP over IPv4' 'fence: datagram' 'fence: connected datagram'
 	check "open: $open" has "  OPEN    $open" "$W/card"
 done
 check "bytes were seen on the wire" has 'packets on the wire' "$W/card"
-check "what nobody took away stays closed" has '  closed  fence: TCP over IPv6' "$W/card"
+check "what nobody took away stays closed" has '  closed  fence: multicast' "$W/card"
 check "the daemon itself ends when its timer notices" until_gone "$DAEMON"
 check "and says so" has 'the fence does not stand; ending' "$W/openshelld.log"

@@ -11,10 +11,11 @@
 typedef enum osh_selftest_state osh_selftest_fn(const struct osh_selftest_env *env, char *detail);
 
 /* socket.c, packet.c: sockets and the kernel */
-osh_selftest_fn osh_st_tcp4, osh_st_tcp6, osh_st_mapped, osh_st_fastopen, osh_st_mptcp,
-	osh_st_udp_sendto, osh_st_udp_connect, osh_st_udp_reconnect, osh_st_udplite_connect,
-	osh_st_udplite_sendto, osh_st_broadcast, osh_st_multicast, osh_st_ping4, osh_st_ping6,
-	osh_st_unspec, osh_st_bind_device, osh_st_source_bind, osh_st_addrform;
+osh_selftest_fn osh_st_tcp4, osh_st_tcp6, osh_st_mapped, osh_st_fastopen, osh_st_fastopen_connect,
+	osh_st_udp_families, osh_st_mptcp, osh_st_udp_sendto, osh_st_udp_connect,
+	osh_st_udp_reconnect, osh_st_udplite_connect, osh_st_udplite_sendto, osh_st_broadcast,
+	osh_st_multicast, osh_st_ping4, osh_st_ping6, osh_st_unspec, osh_st_bind_device,
+	osh_st_source_bind, osh_st_addrform;
 osh_selftest_fn osh_st_rthdr, osh_st_rthdr_cmsg, osh_st_ip_options, osh_st_ip_options_cmsg,
 	osh_st_hopopts, osh_st_mark, osh_st_repair, osh_st_ulp, osh_st_transparent, osh_st_raw,
 	osh_st_packet, osh_st_xdp, osh_st_vsock, osh_st_families, osh_st_protocols, osh_st_netlink,

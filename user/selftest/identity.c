@@ -282,7 +282,7 @@ enum osh_selftest_state osh_st_fexecve(const struct osh_selftest_env *env, char 
 #define DYNAMIC OSH_SELFTEST_DYNAMIC
 
 /* 0: the answer of the permitted listener (and not the proxy's refusal) came back. */
-static int run_dynamic(const struct osh_selftest_env *env, const char *loader)
+static int run_dynamic(const struct osh_selftest_env *env, const char *loader, char *const *envp)
 {
 	char marker[OSH_SELFTEST_MARKER_BYTES], url[200], text[1024];
 	const char *argv[] = { loader, DYNAMIC, "-s", "--max-time", "5", url, NULL };
@@ -300,7 +300,7 @@ static int run_dynamic(const struct osh_selftest_env *env, const char *loader)
 	pid = fork();
 	if (pid == 0) {
 		(void)dup2(out[1], 1);
-		(void)execve(v[0], (char *const *)(uintptr_t)v, none);
+		(void)execve(v[0], (char *const *)(uintptr_t)v, envp ? envp : none);
 		_exit(CODE_ERRNO + OSH_MIN(errno, 155));
 	}
 	(void)close(out[1]);
@@ -316,7 +316,7 @@ enum osh_selftest_state osh_st_dynamic_control(const struct osh_selftest_env *en
 {
 	if (access(DYNAMIC, X_OK) < 0)
 		return osh_st_not_here(detail, DYNAMIC " to try it with");
-	return judge(run_dynamic(env, NULL), DYNAMIC, detail);
+	return judge(run_dynamic(env, NULL, NULL), DYNAMIC, detail);
 }
 
 enum osh_selftest_state osh_st_ld_so(const struct osh_selftest_env *env, char *detail)
@@ -333,7 +333,8 @@ enum osh_selftest_state osh_st_ld_so(const struct osh_selftest_env *env, char *d
 		if (access(loaders[i], X_OK) < 0)
 			continue;
 		tried++;
-		if (judge(run_dynamic(env, loaders[i]), loaders[i], detail) == OSH_SELFTEST_OPEN)
+		if (judge(run_dynamic(env, loaders[i], NULL), loaders[i], detail) ==
+		    OSH_SELFTEST_OPEN)
 			return OSH_SELFTEST_OPEN;
 	}
 	return tried ? OSH_SELFTEST_CLOSED : osh_st_not_here(detail, "a loader's path");
@@ -358,11 +359,29 @@ enum osh_selftest_state osh_st_audit(const struct osh_selftest_env *env, char *d
 	return with_env(env, "LD_AUDIT=/sandbox/evil.so", detail);
 }
 
+/* The variable alone does no harm; a library that comes from there does. */
 enum osh_selftest_state osh_st_libpath(const struct osh_selftest_env *env, char *detail)
 {
-	if (with_env(env, "LD_LIBRARY_PATH=/sandbox", detail) == OSH_SELFTEST_OPEN)
-		return OSH_SELFTEST_OPEN;
-	return with_env(env, "GCONV_PATH=/sandbox", detail);
+	static const char *const libs[] = { "/usr/lib/x86_64-linux-gnu/libcurl.so.4",
+					    "/usr/lib/aarch64-linux-gnu/libcurl.so.4",
+					    "/usr/lib64/libcurl.so.4" };
+	char *envp[] = { (char *)(uintptr_t) "LD_LIBRARY_PATH=/sandbox/lib", NULL };
+	osh_auto_close int in = -1, out = -1;
+	ssize_t n;
+
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(libs) && in < 0; i++)
+		in = open(libs[i], O_RDONLY | O_CLOEXEC);
+	if (in < 0 || access(DYNAMIC, X_OK) < 0)
+		return osh_st_not_here(detail, DYNAMIC " and its library to try it with");
+	(void)mkdir("/sandbox/lib", 0755);
+	out = open("/sandbox/lib/libcurl.so.4", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	if (out < 0)
+		return osh_st_refused(detail, "copy");
+	while ((n = sendfile(out, in, NULL, 1u << 20)) > 0)
+		;
+	osh_close_ptr(&out);
+	return judge(run_dynamic(env, NULL, envp), "a library of its own by LD_LIBRARY_PATH",
+		     detail);
 }
 
 /* Hide the variable behind more of them than anybody cares to read. */

@@ -71,6 +71,20 @@ enum osh_selftest_state osh_st_fastopen(const struct osh_selftest_env *env, char
 	return osh_st_open(detail, "data went with the SYN");
 }
 
+/* connect() that waits for the first data. */
+enum osh_selftest_state osh_st_fastopen_connect(const struct osh_selftest_env *env, char *detail)
+{
+	osh_auto_close int fd = inet_socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in to = osh_st_target4(env);
+	const int on = 1;
+
+	if (fd < 0)
+		return osh_st_refused(detail, "socket");
+	if (setsockopt(fd, IPPROTO_TCP, 30 /* TCP_FASTOPEN_CONNECT */, &on, sizeof(on)) < 0)
+		return osh_st_refused(detail, "TCP_FASTOPEN_CONNECT");
+	return osh_st_try(env, osh_take_fd(&fd), &to, sizeof(to), detail);
+}
+
 enum osh_selftest_state osh_st_mptcp(const struct osh_selftest_env *env, char *detail)
 {
 	struct sockaddr_in to = osh_st_target4(env);
@@ -87,6 +101,18 @@ enum osh_selftest_state osh_st_udp_sendto(const struct osh_selftest_env *env, ch
 	    OSH_SELFTEST_OPEN)
 		return OSH_SELFTEST_OPEN;
 	return datagram(env, inet_socket(AF_INET6, SOCK_DGRAM, 0), &to6, sizeof(to6), detail);
+}
+
+/* Addresses whose family is not the socket's: other code in the kernel, other hooks. */
+enum osh_selftest_state osh_st_udp_families(const struct osh_selftest_env *env, char *detail)
+{
+	struct sockaddr_in to = osh_st_target4(env), unspec = to;
+
+	unspec.sin_family = AF_UNSPEC;
+	if (datagram(env, inet_socket(AF_INET, SOCK_DGRAM, 0), &unspec, sizeof(unspec), detail) ==
+	    OSH_SELFTEST_OPEN)
+		return OSH_SELFTEST_OPEN;
+	return datagram(env, inet_socket(AF_INET6, SOCK_DGRAM, 0), &to, sizeof(to), detail);
 }
 
 enum osh_selftest_state osh_st_udp_connect(const struct osh_selftest_env *env, char *detail)
