@@ -239,3 +239,15 @@ check "it is in the log" has quarantine "$W/logs"
 check "status does not claim the revision" eval '! openshell policy list box | awk "NR==2{exit \$3 == \"Loaded\" ? 0 : 1}"'
 check "a new policy ends it" rc 0 put set box --policy "$W/a.yaml" --wait
 check "traffic flows" is "$(code)" 200
+# the same for the global one: nobody falls back to a policy of his own
+put set --global --policy "$W/g.yaml" --yes
+daemon_kill
+sqlite3 "$W/state/state.db" "update revisions set text='broken' where scope='' and status=(select status from revisions where scope='' order by version desc limit 1)" || die "cannot damage the state"
+policy_file "$(ep own full)" >"$W/own.yaml"
+daemon_start
+check "a global policy that does not load: quarantined" is "$(in_box box curl -s -o /dev/null -w '%{http_connect}' https://api.test/zen)" 403
+check "the same content again" rc 0 put set --global --policy "$W/g.yaml" --yes
+check "is not taken for unchanged" until_ok eval '[ "$(code)" = 200 ]'
+check "and the global policy still holds" is "$(code -X POST -d x)" 403
+put delete --global --yes
+check "its own again" until_ok eval '[ "$(openshell policy get box | sed -n "s/Source: *//p")" = sandbox ] && [ "$(code)" = 200 ]'

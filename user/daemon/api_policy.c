@@ -127,11 +127,42 @@ static void publish_global(struct push *push)
 	pushed(NULL, push->version, 0, "", push);
 }
 
+static int load_rev(const char *scope, uint64_t version, struct osh_policy **ret_doc)
+{
+	osh_auto_state_rev struct osh_state_rev rev = { 0 };
+	osh_auto_diag struct osh_diag diag;
+	int r = osh_state_rev_get(osh_api_monitor()->state, scope, version, &rev);
+
+	osh_diag_init(&diag, NULL);
+	if (r < 0)
+		return r;
+	return osh_policy_load((struct osh_str){ rev.text, rev.text_len }, NULL, ret_doc, &diag);
+}
+
+/*
+ * Add the text as the newest revision, unless it is what is loaded. "Unchanged" holds only if the
+ * stored text still loads: otherwise the sandboxes are quarantined, and this push is to end that.
+ */
+static int add_revision(const char *scope, struct osh_str yaml, const char *provenance,
+			struct push *push, bool *ret_unchanged)
+{
+	struct osh_state *state = osh_api_monitor()->state;
+	osh_auto_policy struct osh_policy *stored = NULL;
+	int r = osh_state_rev_add(state, scope, yaml, push->hash, provenance, osh_realtime_ms(),
+				  &push->version, ret_unchanged);
+
+	if (r < 0 || !*ret_unchanged || load_rev(scope, push->version, &stored) == 0)
+		return r;
+	r = osh_state_rev_broken(state, scope, push->version, "the stored text does not load");
+	return r < 0 ? r
+		     : osh_state_rev_add(state, scope, yaml, push->hash, provenance,
+					 osh_realtime_ms(), &push->version, ret_unchanged);
+}
+
 /* Store @doc as the newest revision of the scope and publish it. Ends or keeps @call. */
 static void store_and_publish(struct osh_ctl_call *call, struct osh_sandbox *sb, const char *how,
 			      const struct osh_policy *doc, struct push *push)
 {
-	struct osh_monitor *m = osh_api_monitor();
 	const char *scope = sb ? sb->name : OSH_STATE_GLOBAL_SCOPE;
 	osh_auto_bufmem struct osh_buf yaml;
 	char provenance[128];
@@ -154,8 +185,7 @@ static void store_and_publish(struct osh_ctl_call *call, struct osh_sandbox *sb,
 		       "{\"how\":\"%s\",\"uid\":\"%u\",\"pid\":\"%d\"}", how,
 		       osh_ctl_call_peer(call)->uid, (int)osh_ctl_call_peer(call)->pid);
 	if (r == 0)
-		r = osh_state_rev_add(m->state, scope, osh_buf_str(&yaml), push->hash, provenance,
-				      osh_realtime_ms(), &push->version, &unchanged);
+		r = add_revision(scope, osh_buf_str(&yaml), provenance, push, &unchanged);
 	if (r < 0) {
 		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot store the policy: %s",
 			     strerror(-r));
@@ -218,19 +248,6 @@ static int check_target(struct osh_ctl_call *call, const struct osh_jval *params
 		return -EPERM;
 	}
 	return 0;
-}
-
-/* The policy a sandbox was created with: its static sections are locked. */
-static int load_rev(const char *scope, uint64_t version, struct osh_policy **ret_doc)
-{
-	osh_auto_state_rev struct osh_state_rev rev = { 0 };
-	osh_auto_diag struct osh_diag diag;
-	int r = osh_state_rev_get(osh_api_monitor()->state, scope, version, &rev);
-
-	osh_diag_init(&diag, NULL);
-	if (r < 0)
-		return r;
-	return osh_policy_load((struct osh_str){ rev.text, rev.text_len }, NULL, ret_doc, &diag);
 }
 
 /* -EINVAL: the call was ended. */
