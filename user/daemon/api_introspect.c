@@ -352,26 +352,46 @@ static const char *text_of(const struct osh_jval *flow, const char *key)
 	return osh_jval_z(osh_jval_get(flow, key), "");
 }
 
+static uint64_t number_of(const struct osh_jval *flow, const char *key)
+{
+	int64_t v = osh_jval_i64(osh_jval_get(flow, key), 0);
+
+	return v > 0 ? (uint64_t)v : 0;
+}
+
+static const char *sandbox_of(const struct osh_jval *flow)
+{
+	const struct osh_sandbox *sb = osh_sb_by_id(osh_api_monitor(),
+						    (uint32_t)number_of(flow, "sandbox"));
+
+	return sb ? sb->name : "?";
+}
+
 static void put_flow(struct table *t, const struct osh_jval *flow)
 {
-	static const char *const keys[] = { "sandbox", "binary", "dst", "rule" };
 	static const char *const numbers[] = { "pid", "generation", "bytes_up", "bytes_down",
 					       "age_ms" };
+	char where[OSH_HOST_LEN + 8];
 
 	row_begin(t);
-	cell(t, "id", text_of(flow, "id"));
-	for (size_t i = 0; i < OSH_ARRAY_SIZE(keys); i++)
-		cell(t, keys[i], text_of(flow, keys[i]));
+	cell_u64(t, "id", number_of(flow, "flow"));
+	cell(t, "sandbox", sandbox_of(flow));
+	cell(t, "binary", text_of(flow, "binary"));
+	(void)snprintf(where, sizeof(where), "%.255s:%u", text_of(flow, "host"),
+		       (unsigned int)(uint16_t)number_of(flow, "port"));
+	cell(t, "destination", where);
+	cell(t, "rule", text_of(flow, "rule"));
+	cell(t, "state", text_of(flow, "state"));
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(numbers); i++)
-		cell_u64(t, numbers[i], (uint64_t)osh_jval_i64(osh_jval_get(flow, numbers[i]), 0));
+		cell_u64(t, numbers[i], number_of(flow, numbers[i]));
 	row_end(t);
 }
 
 static void flows_done(struct osh_str items, void *arg)
 {
-	static const char *const columns[] = { "ID",   "SANDBOX", "BINARY",	"DESTINATION",
-					       "RULE", "PID",	  "GENERATION", "UP",
-					       "DOWN", "AGE_MS" };
+	static const char *const columns[] = { "ID",   "SANDBOX", "BINARY", "DESTINATION",
+					       "RULE", "STATE",	  "PID",    "GENERATION",
+					       "UP",   "DOWN",	  "AGE_MS" };
 	struct flow_ask *ask = arg;
 	osh_auto_bufmem struct osh_buf text;
 	osh_auto_jval struct osh_jval *list = NULL;
@@ -383,10 +403,12 @@ static void flows_done(struct osh_str items, void *arg)
 		table_begin(&t, "Live flows", columns, OSH_ARRAY_SIZE(columns));
 		for (size_t i = 0; i < osh_jval_len(list); i++) {
 			const struct osh_jval *flow = osh_jval_at(list, i);
+			char id[24];
 
-			if ((!ask->sandbox[0] ||
-			     strcmp(text_of(flow, "sandbox"), ask->sandbox) == 0) &&
-			    (!ask->flow[0] || strcmp(text_of(flow, "id"), ask->flow) == 0))
+			(void)snprintf(id, sizeof(id), "%llu",
+				       (unsigned long long)number_of(flow, "flow"));
+			if ((!ask->sandbox[0] || strcmp(sandbox_of(flow), ask->sandbox) == 0) &&
+			    (!ask->flow[0] || strcmp(id, ask->flow) == 0))
 				put_flow(&t, flow);
 		}
 		table_reply(ask->waiter.call, &t);

@@ -167,14 +167,18 @@ static int on_name(struct osh_px *px, struct osh_seqpkt_msg *m)
 
 /* ---- reports ---- */
 
-static void put_flow(struct osh_json *j, const struct osh_px_conn *c)
+static void put_flow(struct osh_json *j, struct osh_px_conn *c)
 {
+	struct osh_conn_verdict verdict = { 0 };
+
+	if (c->who)
+		osh_px_conn_decide(c, &verdict); /* by the policy of now */
 	osh_json_obj(j);
 	osh_json_ku64(j, "flow", c->flow);
 	osh_json_ku64(j, "sandbox", c->box->id);
 	osh_json_kz(j, "state", osh_px_state_name(c->state));
-	osh_json_key(j, "host");
-	osh_json_str(j, osh_px_conn_host(c));
+	osh_json_kstr(j, "host", osh_px_conn_host(c));
+	osh_json_kstr(j, "rule", verdict.key);
 	osh_json_ku64(j, "port", c->port);
 	osh_json_ku64(j, "pid", c->pid);
 	if (c->who) {
