@@ -136,8 +136,6 @@ static __always_inline __u64 hash_script(const char *p, __u32 len, __u64 seed)
 	return h;
 }
 
-extern const volatile __u32 osh_cfg_watch_maps;
-
 struct env_ctx {
 	struct scratch *s;
 	unsigned long at, end;
@@ -193,9 +191,6 @@ static __always_inline __u32 env_flags(struct scratch *s, struct task_struct *t)
 	bpf_loop(ENV_STRINGS, scan_env_string, &c, 0);
 	if (!c.done)
 		c.flags |= OSH_RUN_ENV_UNREAD;
-	/* nobody will tell whether the libraries found there are good ones: assume not */
-	if ((c.flags & OSH_RUN_LIBPATH) && !osh_cfg_watch_maps)
-		c.flags |= OSH_RUN_PRELOAD;
 	return c.flags;
 }
 

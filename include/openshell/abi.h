@@ -98,12 +98,13 @@ enum osh_run_flags {
 	OSH_RUN_SEEDED = 1u << 7, /* first of its sandbox: no ancestors by construction */
 };
 /*
- * Code other than the named file may run with this identity: it keeps no privilege. LIBPATH alone
- * does not say so: libraries of read-only mounts are as good as the program, and others show as
- * MAPPED. Where mappings are not watched the kernel sets PRELOAD along with it.
+ * Code other than the named file may run with this identity: it keeps no privilege. LIBPATH on its
+ * own, too: a library needs no executable mapping of its file to take over (an executable stack, or
+ * symbols that point into the program's own code), so watching mappings does not replace it.
  */
-#define OSH_RUN_TAINTED \
-	(OSH_RUN_PRELOAD | OSH_RUN_ENV_UNREAD | OSH_RUN_TRACED | OSH_RUN_MAPPED | OSH_RUN_EXE_MOVED)
+#define OSH_RUN_TAINTED                                                            \
+	(OSH_RUN_PRELOAD | OSH_RUN_LIBPATH | OSH_RUN_ENV_UNREAD | OSH_RUN_TRACED | \
+	 OSH_RUN_MAPPED | OSH_RUN_EXE_MOVED)
 
 struct osh_lineage {
 	__u32 exe; /* exe id; 0: unknown */

@@ -426,7 +426,7 @@ static void taint(struct kt *kt)
 	fd = kt_accept(sb.tcp4);
 	NEED(fd >= 0);
 	CHECK(osh_flow_fetch(fd, &rec) == 0 && (rec.flags & OSH_RUN_LIBPATH));
-	CHECK(!(rec.flags & OSH_RUN_TAINTED));
+	CHECK(rec.flags & OSH_RUN_TAINTED);
 	(void)close(fd);
 	while (waitpid(-1, &status, 0) > 0)
 		;

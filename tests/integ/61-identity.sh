@@ -35,10 +35,10 @@ still
 
 put evil.so 'static int x; __attribute__((constructor)) static void f(void) { x = 1; }' -shared -fPIC
 lib=$(ldd /usr/bin/curl | awk '/libcurl/{print $3}'); mkdir -p "$home/lib"; install -m 755 "$lib" "$home/lib/libcurl.so.4"
-for v in LD_PRELOAD=/sandbox/evil.so LD_AUDIT=/sandbox/evil.so LD_LIBRARY_PATH=/sandbox/lib LD_PRELOAD=/nothing.so; do
+for v in LD_PRELOAD=/sandbox/evil.so LD_AUDIT=/sandbox/evil.so LD_LIBRARY_PATH=/sandbox/lib LD_LIBRARY_PATH=/usr/lib GCONV_PATH=/sandbox LD_PRELOAD=/nothing.so; do
 	run env "$v" curl -sS $URL; no "$v"
 done
-run env LD_PRELOADED=/sandbox/evil.so XLD_PRELOAD=1 LD_LIBRARY_PATH=/usr/lib curl -sS $URL; yes "similar variables do no harm"
+run env LD_PRELOADED=/sandbox/evil.so XLD_PRELOAD=1 curl -sS $URL; yes "similar variables do no harm"
 run env LD_PRELOAD=/sandbox/evil.so env -u LD_PRELOAD curl -sS $URL; yes "nor does what is gone before curl starts"
 still
 

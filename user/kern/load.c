@@ -125,15 +125,12 @@ static bool is_wanted(const struct kprog_def *def, const struct osh_kern_opts *o
 	}
 }
 
-static void set_tunables(struct openshell_bpf *skel, const struct osh_kern_opts *opts,
-			 bool have_lsm)
+static void set_tunables(struct openshell_bpf *skel, const struct osh_kern_opts *opts)
 {
 	skel->rodata->osh_cfg_deny_errno = (uint32_t)(opts->deny_errno ? opts->deny_errno
 								       : ECONNREFUSED);
 	skel->rodata->osh_cfg_explicit_port = opts->explicit_port ? opts->explicit_port : 3128;
 	skel->rodata->osh_cfg_nr_mmap = __NR_mmap;
-	skel->rodata->osh_cfg_watch_maps = opts->taint != OSH_KERN_TAINT_OFF &&
-					   (have_lsm || opts->taint != OSH_KERN_TAINT_LSM);
 }
 
 /* A trivial LSM program: what the kernel says to it, it says to all of them. */
@@ -279,7 +276,7 @@ static int try_load(struct osh_kern *kern, const struct osh_kern_opts *opts, boo
 	if (!kern->skel)
 		return -errno;
 	kern->obj = kern->skel->obj;
-	set_tunables(kern->skel, opts, have_lsm);
+	set_tunables(kern->skel, opts);
 	r = find_parts(kern, opts, have_lsm, lsm_err);
 	if (r < 0)
 		return r;
