@@ -9,7 +9,7 @@ sandbox box '  api:
     binaries: [{ path: /usr/bin/curl }]'
 openshellctl selftest >"$W/card" 2>"$W/err"; rc=$?
 grep -v '^  closed' "$W/card"; cat "$W/err"
-[ -n "${CARD:-}" ] && cp "$W/card" "$CARD"
+[ -n "${CARD:-}" ] && cp "$W/card" "$CARD" # to look at
 check "exit code" is $rc 0
 check "nothing is open" has_not '  OPEN' "$W/card"
 check "at least a hundred attempts" test "$(grep -c '^  closed' "$W/card")" -ge 100
@@ -26,3 +26,7 @@ check "its cgroup too" eval '! ls "$cg/sandboxes" | grep -qi selftest'
 check "its files too" eval '! ls "$W/state/sandboxes" | grep -q selftest'
 in_box box curl -sS https://api.test/zen >"$W/out" 2>&1
 check "the other sandbox was not disturbed" has 'Anything added' "$W/out"
+timeout -s INT 4 openshellctl selftest >"$W/out" 2>&1
+no_trace() { ! openshell sandbox list | grep -q selftest && ! ls "$cg/sandboxes" | grep -qi selftest && ! ls "$W/state/sandboxes" | grep -q selftest; }
+check "an interrupted one is cleaned up as well" until_ok no_trace
+check "no child of it is left" until_ok eval '! pgrep -f "^$BUILD/openshelld -c" -P "$DAEMON"'
