@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/socket.h>
 
 #include "base/buf.h"
@@ -188,6 +189,20 @@ static int add_conditional(scmp_filter_ctx ctx)
 	if (r == 0)
 		r = seccomp_rule_add_exact(ctx, eperm, SCMP_SYS(prctl), 1,
 					   SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0xffffffff, PR_SET_MM));
+	/*
+	 * A library that asks for an executable stack, or fixed addresses, turns what an allowed program
+	 * merely loads into code that no executable mapping gives away. (All bits set: only a question.)
+	 */
+	if (r == 0)
+		r = seccomp_rule_add_exact(ctx, eperm, SCMP_SYS(mprotect), 1,
+					   SCMP_A2_64(SCMP_CMP_MASKED_EQ,
+						      PROT_EXEC | PROT_GROWSDOWN,
+						      PROT_EXEC | PROT_GROWSDOWN));
+	if (r == 0)
+		r = seccomp_rule_add_exact(ctx, eperm, SCMP_SYS(personality), 1,
+					   SCMP_A0_64(SCMP_CMP_MASKED_EQ,
+						      0x80000000u | ADDR_NO_RANDOMIZE,
+						      ADDR_NO_RANDOMIZE));
 	return r;
 }
 
