@@ -359,7 +359,7 @@ enum osh_selftest_state osh_st_audit(const struct osh_selftest_env *env, char *d
 	return with_env(env, "LD_AUDIT=/sandbox/evil.so", detail);
 }
 
-/* The variable alone does no harm; a library that comes from there does. */
+/* A library of one's own in the place of one of the program's. */
 enum osh_selftest_state osh_st_libpath(const struct osh_selftest_env *env, char *detail)
 {
 	static const char *const libs[] = { "/usr/lib/x86_64-linux-gnu/libcurl.so.4",
