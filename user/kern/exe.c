@@ -206,12 +206,18 @@ static int sweep_one(const struct osh_exe *exe, void *arg)
 
 struct tally {
 	struct osh_kern *kern;
-	struct ids owners; /* sandbox of each executable, sorted */
+	struct ids exes, tasks; /* sandbox of each, sorted */
 };
 
 static int collect_owner(const struct osh_exe *exe, void *arg)
 {
 	return ids_add(arg, exe->ident.sandbox);
+}
+
+static int collect_task_owner(pid_t tgid, const struct osh_task *task, void *arg)
+{
+	(void)tgid;
+	return ids_add(arg, task->sandbox);
 }
 
 static uint32_t count_of(const struct ids *ids, uint32_t id)
@@ -231,19 +237,21 @@ static uint32_t count_of(const struct ids *ids, uint32_t id)
 	return (uint32_t)n;
 }
 
-/* Quotas follow what is left. An exec meanwhile may go uncounted until the next sweep. */
+/* Quotas follow what is left. What comes and goes meanwhile may go uncounted until the next sweep. */
 static int recount(const void *key, void *arg)
 {
 	struct tally *t = arg;
 	struct osh_sb sb;
-	uint32_t n;
+	uint32_t exes, tasks;
 
 	if (bpf_map_lookup_elem(t->kern->map_fd[KMAP_SANDBOXES], key, &sb) < 0)
 		return errno == ENOENT ? 0 : -errno;
-	n = count_of(&t->owners, sb.id);
-	if (sb.exe_count == n)
+	exes = count_of(&t->exes, sb.id);
+	tasks = count_of(&t->tasks, sb.id);
+	if (sb.exe_count == exes && sb.task_count == tasks)
 		return 0;
-	sb.exe_count = n;
+	sb.exe_count = exes;
+	sb.task_count = tasks;
 	if (bpf_map_update_elem(t->kern->map_fd[KMAP_SANDBOXES], key, &sb, BPF_EXIST) < 0 &&
 	    errno != ENOENT)
 		return -errno;
@@ -266,13 +274,18 @@ int osh_kern_exe_sweep(struct osh_kern *kern, uint32_t sandbox)
 	}
 	free(s.used.id);
 	if (r == 0)
-		r = osh_kern_exe_each(kern, 0, collect_owner, &t.owners);
-	if (r == 0 && t.owners.count)
-		qsort(t.owners.id, t.owners.count, sizeof(*t.owners.id), by_id);
+		r = osh_kern_exe_each(kern, 0, collect_owner, &t.exes);
+	if (r == 0)
+		r = osh_kern_task_each(kern, 0, collect_task_owner, &t.tasks);
+	if (t.exes.count)
+		qsort(t.exes.id, t.exes.count, sizeof(*t.exes.id), by_id);
+	if (t.tasks.count)
+		qsort(t.tasks.id, t.tasks.count, sizeof(*t.tasks.id), by_id);
 	if (r == 0)
 		r = osh_kmap_each(kern->map_fd[KMAP_SANDBOXES], &key, sizeof(key),
 				  2 * OSH_SANDBOX_MAX, recount, &t);
-	free(t.owners.id);
+	free(t.exes.id);
+	free(t.tasks.id);
 	return r;
 }
 
