@@ -3,9 +3,13 @@
 #include "kt.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <pthread.h>
 #include <sys/mount.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "cases.h"
@@ -372,6 +376,54 @@ void case_cheats(struct kt *kt)
 	CHECK(osh_kern_counters(kt->kern, after) == 0);
 	CHECK(after[OSH_CTR_SKB_OPTIONS] == before[OSH_CTR_SKB_OPTIONS] + 1);
 	kt_sandbox_drop(kt, &sb);
+}
+
+/* In the sandbox's cgroup and namespace, but never exec'd there: nobody knows what it is. */
+static int connect_without_exec(struct kt_sandbox *sb)
+{
+	struct clone_args args = { .flags = CLONE_INTO_CGROUP,
+				   .exit_signal = SIGCHLD,
+				   .cgroup = (uint64_t)sb->cgroup_fd };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(80) };
+	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	int status, fd;
+
+	if (pid == 0) {
+		to.sin_addr.s_addr = inet_addr("10.0.0.1");
+		if (setns(sb->netns_fd, CLONE_NEWNET) < 0)
+			_exit(99);
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		_exit(connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ? errno : 0);
+	}
+	return pid < 0 || waitpid((pid_t)pid, &status, 0) < 0 ? -1 : WEXITSTATUS(status);
+}
+
+void case_strangers(struct kt *kt)
+{
+	struct kt_sandbox a, b;
+	struct event_log log;
+	char args[128];
+
+	NEED(kt_sandbox_make(kt, &a) == 0 && kt_sandbox_make(kt, &b) == 0);
+	NEED(kt_publish_all(kt, &a, 1) == 0 && kt_publish_all(kt, &b, 1) == 0);
+	drain(kt, &log);
+	CHECK(connect_without_exec(&a) == ECONNREFUSED);
+	drain(kt, &log);
+	CHECK(log.denies == 1 && log.deny[0].rec.reason == OSH_KR_NO_IDENTITY);
+
+	/* a namespace nobody announced, even from inside (it takes privilege to make one) */
+	CHECK(says(kt, &a, "newnet 10.0.0.1 80", "ECONNREFUSED"));
+	drain(kt, &log);
+	CHECK(log.denies == 1 && log.deny[0].rec.reason == OSH_KR_NO_SANDBOX);
+
+	/* a process of one sandbox in the namespace of another */
+	(void)snprintf(args, sizeof(args), "setns /proc/%d/fd/%d 10.0.0.1 80", (int)getpid(),
+		       b.netns_fd);
+	CHECK(says(kt, &a, args, "ECONNREFUSED"));
+	drain(kt, &log);
+	CHECK(log.denies == 1 && log.deny[0].rec.reason == OSH_KR_WRONG_SANDBOX);
+	kt_sandbox_drop(kt, &b);
+	kt_sandbox_drop(kt, &a);
 }
 
 /* One sandbox with more executables than its share: its own new ones are unknown, nobody else's. */

@@ -309,6 +309,16 @@ static int do_deep(char **v)
 	return fail(errno);
 }
 
+/* A network namespace of our own, or (FILE) somebody else's. */
+static int do_elsewhere(char **v, bool own)
+{
+	int fd = own ? -1 : open(v[0], O_RDONLY);
+
+	if (own ? unshare(CLONE_NEWNET) < 0 : setns(fd, CLONE_NEWNET) < 0)
+		return fail(errno);
+	return do_connect("plain", v[own ? 0 : 1], v[own ? 1 : 2]);
+}
+
 /* many N DIR BASE: start BASE under N different names, one after the other */
 static int do_many(char **v)
 {
@@ -570,6 +580,10 @@ int kt_client_main(int argc, char **argv)
 		return do_deep(v);
 	if (strcmp(argv[0], "many") == 0 && argc == 4)
 		return do_many(v);
+	if (strcmp(argv[0], "newnet") == 0 && argc == 3)
+		return do_elsewhere(v, true);
+	if (strcmp(argv[0], "setns") == 0 && argc == 4)
+		return do_elsewhere(v, false);
 	if (strcmp(argv[0], "nop") == 0)
 		return 0;
 	if (strcmp(argv[0], "traced") == 0)
