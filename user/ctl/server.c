@@ -8,6 +8,10 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Debian 12's libc does not name it */
+#endif
+
 enum {
 	ACCEPT_BATCH = 16,
 	ACCEPT_PAUSE_MS = 100, /* after running out of descriptors */
@@ -218,6 +222,23 @@ static int dispatch_next(struct osh_ctl_conn *conn)
 	return 0;
 }
 
+/*
+ * Whoever was admitted may have handed the connection on, so the writer of every message is judged
+ * like whoever opens one. A writer that is gone cannot be judged, and is refused.
+ */
+static int admit_sender(struct osh_ctl_conn *conn)
+{
+	const struct osh_ctl_sender *sender = &conn->wire.sender;
+	const struct osh_ctl_peer writer = {
+		.pid = sender->pid,
+		.uid = sender->uid,
+		.gid = sender->gid,
+		.pidfd = sender->pidfd,
+	};
+
+	return conn->server->config.admit ? conn->server->config.admit(&writer) : 0;
+}
+
 static int conn_step(struct osh_ctl_conn *conn, uint32_t events)
 {
 	bool gone = events & EPOLLHUP;
@@ -243,6 +264,9 @@ static int conn_step(struct osh_ctl_conn *conn, uint32_t events)
 			return (int)n;
 		if (n == 0)
 			conn->eof = true;
+		r = n > 0 ? admit_sender(conn) : 0;
+		if (r < 0)
+			return r;
 		osh_src_again(&conn->src);
 	} else if (gone) {
 		return -ECONNRESET;
@@ -273,17 +297,31 @@ static unsigned int conns_of(const struct osh_ctl_server *server, uid_t uid)
 static int admit(struct osh_ctl_server *server, int fd, struct osh_ctl_peer *ret_peer)
 {
 	struct ucred cred;
-	socklen_t len = sizeof(cred);
+	socklen_t len = sizeof(cred), pidfd_len = sizeof(int);
+	osh_auto_close int pidfd = -1;
 	struct osh_ctl_peer peer;
+	int r;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return -errno;
-	peer = (struct osh_ctl_peer){ .pid = cred.pid, .uid = cred.uid, .gid = cred.gid };
+	/* a kernel before 6.5 cannot; any other error is of a process that is gone */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &pidfd_len) < 0) {
+		pidfd = -1;
+		if (errno != ENOPROTOOPT)
+			return -errno;
+	}
+	peer = (struct osh_ctl_peer){
+		.pid = cred.pid, .uid = cred.uid, .gid = cred.gid, .pidfd = pidfd
+	};
 	if (server->n_conns >= OSH_CTL_CONNS_MAX ||
 	    (peer.uid && conns_of(server, peer.uid) >= OSH_CTL_CONNS_UID))
 		return -EMFILE;
+	r = server->config.admit ? server->config.admit(&peer) : 0;
+	if (r < 0)
+		return r;
+	peer.pidfd = -1;
 	*ret_peer = peer;
-	return server->config.admit ? server->config.admit(&peer) : 0;
+	return 0;
 }
 
 static int conn_new(struct osh_ctl_server *server, int take_fd)
@@ -355,7 +393,10 @@ int osh_ctl_server_new(const struct osh_ctl_config *config, int take_listen_fd,
 		return -ENOMEM;
 	server->config = *config;
 	osh_list_init(&server->conns);
-	r = osh_src_add(config->loop, &server->src, fd, EPOLLIN, 0, on_listen, "ctl-listen");
+	r = osh_ctl_wire_name_senders(fd);
+	if (r == 0)
+		r = osh_src_add(config->loop, &server->src, fd, EPOLLIN, 0, on_listen,
+				"ctl-listen");
 	if (r < 0) {
 		free(server);
 		return r;
@@ -441,35 +482,4 @@ int osh_ctl_listen(const char *path, mode_t mode, gid_t gid, int *ret_fd)
 		return r;
 	*ret_fd = osh_take_fd(&fd);
 	return 0;
-}
-
-/* The "0::/path" line of /proc/PID/cgroup. */
-int osh_ctl_peer_cgroup(pid_t pid, char *dst, size_t size)
-{
-	osh_auto_bufmem struct osh_buf text;
-	osh_auto_close int fd = -1;
-	char path[64];
-	struct osh_str rest, line;
-	int r;
-
-	osh_buf_init(&text, 65536, 0);
-	(void)snprintf(path, sizeof(path), "/proc/%ld/cgroup", (long)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? -ESRCH : -errno;
-	r = osh_buf_read_all(&text, fd);
-	if (r < 0)
-		return r;
-	rest = osh_buf_str(&text);
-	while (osh_str_split(&rest, '\n', &line)) {
-		if (!osh_str_has_prefix(line, OSH_STR("0::")))
-			continue;
-		line = osh_str_sub(line, 3, SIZE_MAX);
-		if (line.n >= size)
-			return -ENAMETOOLONG;
-		memcpy(dst, line.p, line.n);
-		dst[line.n] = '\0';
-		return 0;
-	}
-	return -ESRCH;
 }

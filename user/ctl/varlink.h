@@ -56,9 +56,10 @@ struct osh_ctl_call;
 /* ======================= daemon side ======================= */
 
 struct osh_ctl_peer {
-	pid_t pid;
+	pid_t pid; /* 0: a process of a pid namespace that is not ours */
 	uid_t uid;
 	gid_t gid;
+	int pidfd; /* of that very process, borrowed, only in admit(); -1: the kernel has none */
 };
 
 enum osh_ctl_method_flags {
@@ -93,8 +94,9 @@ struct osh_ctl_config {
 	struct osh_loop *loop; /* borrowed */
 	const struct osh_ctl_method *methods; /* static */
 	/*
-	 * Called for every new connection: 0 accepts, negative closes it (e.g. the peer's cgroup is
-	 * a sandbox). NULL accepts whoever the socket's mode let in.
+	 * Called for whoever opened a connection, and again for the writer of everything read from
+	 * it (the descriptor may have been handed on): 0 accepts, negative closes the connection
+	 * (e.g. the process is in a sandbox). NULL accepts whoever the socket's mode let in.
 	 */
 	int (*admit)(const struct osh_ctl_peer *peer);
 };
@@ -107,11 +109,6 @@ struct osh_ctl_server *osh_ctl_server_free(struct osh_ctl_server *server);
 const char *osh_ctl_interface_text(void);
 /* Open the listening socket at @path: replaces a dead one, -EADDRINUSE if somebody answers there. */
 int osh_ctl_listen(const char *path, mode_t mode, gid_t gid, int *ret_fd) OSH_MUST_CHECK;
-/*
- * The cgroup v2 path of process @pid ("/a/b"), from /proc/PID/cgroup. For `admit` hooks.
- * -ESRCH: gone.
- */
-int osh_ctl_peer_cgroup(pid_t pid, char *dst, size_t size) OSH_MUST_CHECK;
 
 const struct osh_ctl_peer *osh_ctl_call_peer(const struct osh_ctl_call *call);
 bool osh_ctl_call_wants_more(const struct osh_ctl_call *call);

@@ -6,9 +6,16 @@
 
 enum { CHUNK = 65536 };
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76 /* Debian 12's libc does not name it */
+#endif
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+
 void osh_ctl_wire_init(struct osh_ctl_wire *wire)
 {
-	*wire = (struct osh_ctl_wire){ 0 };
+	*wire = (struct osh_ctl_wire){ .sender.pidfd = -1 };
 	osh_buf_init(&wire->in, OSH_CTL_MSG_MAX + CHUNK, 0);
 }
 
@@ -17,10 +24,39 @@ void osh_ctl_wire_fini(struct osh_ctl_wire *wire)
 	for (unsigned int i = 0; i < wire->n_fds; i++)
 		osh_close_ptr(&wire->fds[i].fd);
 	wire->n_fds = 0;
+	osh_close_ptr(&wire->sender.pidfd);
 	osh_buf_fini(&wire->in);
 }
 
-/* Keep what SCM_RIGHTS brought; -EBADMSG when there is more than we have room for. */
+int osh_ctl_wire_name_senders(int fd)
+{
+	const int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		return -errno;
+	/* a kernel before 6.5 cannot: the sender is then known by number only */
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) < 0 && errno != ENOPROTOOPT)
+		return -errno;
+	return 0;
+}
+
+static void note_sender(struct osh_ctl_sender *sender, struct cmsghdr *c)
+{
+	struct ucred cred;
+
+	if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len == CMSG_LEN(sizeof(cred))) {
+		memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+		sender->pid = cred.pid;
+		sender->uid = cred.uid;
+		sender->gid = cred.gid;
+	} else if (c->cmsg_type == SCM_PIDFD && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+		memcpy(&sender->pidfd, CMSG_DATA(c), sizeof(int));
+		if (sender->pidfd < 0)
+			sender->pidfd = -1; /* it is gone: an error instead of a descriptor */
+	}
+}
+
+/* Keep what came with the bytes: descriptors, and who wrote them; -EBADMSG when there is more than we have room for. */
 static int keep_fds(struct osh_ctl_wire *wire, struct msghdr *msg, size_t at)
 {
 	int r = msg->msg_flags & MSG_CTRUNC ? -EBADMSG : 0;
@@ -28,6 +64,8 @@ static int keep_fds(struct osh_ctl_wire *wire, struct msghdr *msg, size_t at)
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
+		if (c->cmsg_level == SOL_SOCKET)
+			note_sender(&wire->sender, c);
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		for (size_t i = 0; i < n; i++) {
@@ -50,7 +88,8 @@ ssize_t osh_ctl_wire_read(struct osh_ctl_wire *wire, int fd)
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * OSH_CTL_WIRE_FDS)];
+		char space[CMSG_SPACE(sizeof(int) * OSH_CTL_WIRE_FDS) +
+			   CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
 	} control;
 	struct iovec iov;
 	struct msghdr msg = {
@@ -68,6 +107,8 @@ ssize_t osh_ctl_wire_read(struct osh_ctl_wire *wire, int fd)
 	if (r < 0)
 		return r;
 	iov = (struct iovec){ wire->in.data + wire->in.len, CHUNK };
+	osh_close_ptr(&wire->sender.pidfd);
+	wire->sender = (struct osh_ctl_sender){ .pidfd = -1 };
 	do {
 		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);

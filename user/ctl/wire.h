@@ -11,8 +11,17 @@
 
 enum { OSH_CTL_WIRE_FDS = 8 }; /* descriptors waiting for their message to be taken */
 
+/* Who wrote what the last read returned; the kernel says so if SO_PASSCRED is set. */
+struct osh_ctl_sender {
+	pid_t pid; /* 0: not said, or a process of a pid namespace that is not ours */
+	uid_t uid;
+	gid_t gid;
+	int pidfd; /* owned; -1: the kernel has none (SO_PASSPIDFD, since 6.5) */
+};
+
 struct osh_ctl_wire {
 	struct osh_buf in;
+	struct osh_ctl_sender sender;
 	size_t scanned; /* no NUL before this offset */
 	struct {
 		size_t at; /* offset in `in` of the byte it came with */
@@ -24,8 +33,11 @@ struct osh_ctl_wire {
 void osh_ctl_wire_init(struct osh_ctl_wire *wire);
 void osh_ctl_wire_fini(struct osh_ctl_wire *wire); /* closes descriptors not taken */
 
+/* Ask the kernel to name the writer of every message; sockets accepted from @fd do the same. */
+int osh_ctl_wire_name_senders(int fd) OSH_MUST_CHECK;
+
 /*
- * One recvmsg(2). Returns the number of bytes, 0 at end of stream, -EAGAIN, -EMSGSIZE (a message
+ * One recvmsg(2), which never joins bytes of two writers. Returns the number of bytes, 0 at end of stream, -EAGAIN, -EMSGSIZE (a message
  * over OSH_CTL_MSG_MAX), -EBADMSG (too many descriptors) or another -errno.
  */
 ssize_t osh_ctl_wire_read(struct osh_ctl_wire *wire, int fd);

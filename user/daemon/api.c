@@ -43,7 +43,7 @@ static const struct osh_ctl_method methods[] = {
 /* A sandboxed process must not steer its own fence, even if the socket should ever be visible. */
 static int admit(const struct osh_ctl_peer *peer)
 {
-	int r = osh_cgroup_pid_is_sandboxed(&monitor->cg, peer->pid);
+	int r = osh_cgroup_pidfd_is_sandboxed(&monitor->cg, peer->pid, peer->pidfd);
 
 	if (r == 0)
 		return 0;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <time.h>
 
@@ -437,4 +438,26 @@ int osh_cgroup_pid_is_sandboxed(const struct osh_cgroup *cg, pid_t pid)
 		return -ENAMETOOLONG;
 	n = strlen(base);
 	return strncmp(own, base, n) == 0 && (own[n] == '/' || own[n] == '\0');
+}
+
+int osh_cgroup_pidfd_is_sandboxed(const struct osh_cgroup *cg, pid_t pid, int pidfd)
+{
+	osh_auto_close int own = -1;
+	int r;
+
+	if (pid <= 0)
+		return -ESRCH;
+	if (pidfd < 0) {
+		own = (int)syscall(SYS_pidfd_open, pid, 0);
+		if (own < 0)
+			return -errno;
+		pidfd = own;
+	}
+	r = osh_cgroup_pid_is_sandboxed(cg, pid);
+	if (r < 0)
+		return r;
+	/* not reaped yet: its number was its own while /proc was read */
+	if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0)
+		return -errno;
+	return r;
 }

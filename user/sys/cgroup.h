@@ -79,5 +79,12 @@ int osh_cgroup_pids(int cgroup_fd, pid_t *ret_pids, size_t max) OSH_MUST_CHECK;
 int osh_cgroup_id(int cgroup_fd, uint64_t *ret_id) OSH_MUST_CHECK;
 /* 1: process @pid is inside <agent>/sandboxes, 0: not. Refuses to guess: errors are errors. */
 int osh_cgroup_pid_is_sandboxed(const struct osh_cgroup *cg, pid_t pid) OSH_MUST_CHECK;
+/*
+ * The same for the process that @pidfd refers to, whose number is @pid: it is certain that the answer
+ * is about that very process and not about a later one of the same number. -ESRCH: it is gone, nothing
+ * can be told. @pidfd -1 (the kernel cannot give one for a socket's peer, before 6.5): the process that
+ * has the number now is judged, and must be the same before and after.
+ */
+int osh_cgroup_pidfd_is_sandboxed(const struct osh_cgroup *cg, pid_t pid, int pidfd) OSH_MUST_CHECK;
 
 #endif
