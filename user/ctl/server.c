@@ -393,10 +393,7 @@ int osh_ctl_server_new(const struct osh_ctl_config *config, int take_listen_fd,
 		return -ENOMEM;
 	server->config = *config;
 	osh_list_init(&server->conns);
-	r = osh_ctl_wire_name_senders(fd);
-	if (r == 0)
-		r = osh_src_add(config->loop, &server->src, fd, EPOLLIN, 0, on_listen,
-				"ctl-listen");
+	r = osh_src_add(config->loop, &server->src, fd, EPOLLIN, 0, on_listen, "ctl-listen");
 	if (r < 0) {
 		free(server);
 		return r;
@@ -477,7 +474,10 @@ int osh_ctl_listen(const char *path, mode_t mode, gid_t gid, int *ret_fd)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	r = bind_listen(fd, &addr, mode, gid);
+	/* before anybody can connect: what is sent to a socket not yet accepted counts too */
+	r = osh_ctl_wire_name_senders(fd);
+	if (r == 0)
+		r = bind_listen(fd, &addr, mode, gid);
 	if (r < 0)
 		return r;
 	*ret_fd = osh_take_fd(&fd);

@@ -101,7 +101,7 @@ struct osh_ctl_config {
 	int (*admit)(const struct osh_ctl_peer *peer);
 };
 
-/* @take_listen_fd: a listening, non-blocking AF_UNIX stream socket; consumed even on failure. */
+/* @take_listen_fd: from osh_ctl_listen(); consumed even on failure. */
 int osh_ctl_server_new(const struct osh_ctl_config *config, int take_listen_fd,
 		       struct osh_ctl_server **ret_server) OSH_MUST_CHECK;
 struct osh_ctl_server *osh_ctl_server_free(struct osh_ctl_server *server);
