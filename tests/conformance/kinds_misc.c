@@ -129,7 +129,6 @@ const struct kind misc_kinds[] = {
 	{ "setting", row_setting, false },
 	{ "placeholder", NULL, true },
 	{ "redact", NULL, true },
-	{ "no_proxy", NULL, true },
 	{ "aws_region", NULL, true },
 	{ 0 },
 };

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "dns/name.h"
+#include "http/noproxy.h"
 #include "policy/glob.h"
 #include "policy/host.h"
 #include "runner.h"
@@ -167,6 +168,52 @@ static bool row_dns_name(const json_t *row, struct outcome *out)
 	return same_opt(out, json_object_get(row, "normalized"), ok, (struct osh_str){ name, n });
 }
 
+/* Bit i: resolved[i] is expected to be dialled directly. */
+static uint32_t expected_mask(const json_t *expect, const json_t *resolved)
+{
+	const json_t *e, *r;
+	uint32_t mask = 0;
+	size_t i, k;
+
+	json_array_foreach(expect, i, e) json_array_foreach(resolved, k, r) if (json_equal(e, r))
+		mask |= UINT32_C(1) << k;
+	return mask;
+}
+
+static bool row_no_proxy(const json_t *row, struct outcome *out)
+{
+	const json_t *resolved = json_object_get(row, "resolved"), *v;
+	struct osh_str rest = text_of(out, row, "entries"), item;
+	struct osh_addr addrs[OSH_NOPROXY_ADDRS_MAX];
+	uint32_t expected = expected_mask(json_object_get(row, "expect"), resolved), mask;
+	struct osh_noproxy *list;
+	size_t n = 0, i;
+
+	list = osh_arena_array(&out->arena, 64, sizeof(*list));
+	if (!list || !json_array_size(resolved) ||
+	    json_array_size(resolved) > OSH_ARRAY_SIZE(addrs)) {
+		out->malformed = true;
+		return false;
+	}
+	while (n < 64 && osh_str_split(&rest, ',', &item)) {
+		item = osh_str_trim(item);
+		/* what is no entry keeps the daemon from starting; here it just is not there */
+		if (item.n && osh_noproxy_parse(item, &list[n], NULL) == 0)
+			n++;
+	}
+	json_array_foreach(resolved, i, v)
+	{
+		if (osh_addr_parse(osh_str(json_string_value(v)), &addrs[i]) < 0) {
+			out->malformed = true;
+			return false;
+		}
+	}
+	mask = osh_noproxy_match(list, n, text_of(out, row, "host"),
+				 (uint16_t)opt_int(row, "port", 0), addrs, i);
+	return mask == expected ||
+	       (want(out, "direct: %x", expected), got(out, "direct: %x", mask));
+}
+
 const struct kind net_kinds[] = {
 	{ "glob", row_glob, false },
 	{ "glob_valid", row_glob_valid, false },
@@ -174,5 +221,6 @@ const struct kind net_kinds[] = {
 	{ "allowed_ips", row_allowed_ips, false },
 	{ "connect_target", row_connect_target, false },
 	{ "dns_name", row_dns_name, false },
+	{ "no_proxy", row_no_proxy, false },
 	{ 0 },
 };
