@@ -194,6 +194,19 @@ static __always_inline __u32 env_flags(struct scratch *s, struct task_struct *t)
 	return c.flags;
 }
 
+/* Did the file change so lately that a change still to come could leave its key as it is? */
+static __always_inline bool is_fresh(const struct osh_exe_key *key)
+{
+	__u32 zero = 0;
+	__s64 *offset = bpf_map_lookup_elem(&osh_clock, &zero), age;
+
+	if (!offset)
+		return true;
+	age = (__s64)bpf_ktime_get_boot_ns() + *offset - key->ctime_s * 1000000000ll -
+	      key->ctime_ns;
+	return age < OSH_EXE_SETTLE_MS * 1000000ll; /* so is a change in the future */
+}
+
 static __always_inline struct osh_state *state_row(void)
 {
 	__u32 zero = 0;
@@ -206,13 +219,15 @@ static __always_inline __u32 exe_id(struct scratch *s, struct osh_sb *sb, struct
 				    __u32 off)
 {
 	struct osh_kev_exe *ev;
-	__u32 *known, id, len = OSH_PATH_MAX - off;
+	__u32 *known, id, len = OSH_PATH_MAX - off, share;
 
 	known = bpf_map_lookup_elem(&osh_exe_ids, &s->exe.ident);
 	if (known)
 		return *known;
 
-	if (__sync_fetch_and_add(&sb->exe_count, 1) >= OSH_EXE_PER_SANDBOX) {
+	/* a build that makes and runs programs all day leaves room for those of the system */
+	share = s->exe.flags & OSH_EXE_WRITABLE ? OSH_EXE_PER_SANDBOX / 2 : OSH_EXE_PER_SANDBOX;
+	if (__sync_fetch_and_add(&sb->exe_count, 1) >= share) {
 		__sync_fetch_and_add(&sb->exe_count, -1);
 		count(OSH_CTR_EXE_FULL);
 		return 0;
@@ -288,7 +303,7 @@ static __always_inline void task_uncharge(struct osh_sb *sb)
 /* Describe what @t now runs in s->exe and return its exe id. */
 static __always_inline __u32 describe(struct scratch *s, struct task_struct *t,
 				      struct linux_binprm *bprm, __u32 sandbox,
-				      struct osh_exe_key *key)
+				      struct osh_exe_key *key, __u64 exec_id)
 {
 	struct osh_state *st = state_row();
 	struct osh_exe *exe = &s->exe;
@@ -322,6 +337,9 @@ static __always_inline __u32 describe(struct scratch *s, struct task_struct *t,
 	if (!(f->f_path.mnt->mnt_flags & EXE_MNT_READONLY) && !(in->i_sb->s_flags & EXE_SB_RDONLY))
 		exe->flags |= OSH_EXE_WRITABLE;
 
+	if ((exe->flags & OSH_EXE_WRITABLE) && is_fresh(key))
+		exe->flags |= OSH_EXE_FRESH;
+
 	w.mnt = f->f_path.mnt;
 	w.dentry = f->f_path.dentry;
 	w.root_mnt = t->fs->root.mnt;
@@ -341,6 +359,8 @@ static __always_inline __u32 describe(struct scratch *s, struct task_struct *t,
 	}
 	/* flags belong to the file and path at first sight; a link count that fell is another id */
 	exe->ident.script_hash = mix(exe->ident.script_hash, exe->flags);
+	if (exe->flags & OSH_EXE_FRESH)
+		exe->ident.script_hash = mix(exe->ident.script_hash, exec_id);
 	return exe_id(s, sb, st, off);
 }
 
@@ -396,6 +416,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(osh_exec, struct task_struct *t, int old_pid, struct linux_binprm *bprm)
 {
 	__u32 tgid = t->tgid, zero = 0, id = 0, run;
+	__u64 exec_id;
 	struct osh_exe_key key = {};
 	struct osh_task *task;
 	struct osh_state *st;
@@ -429,21 +450,22 @@ int BPF_PROG(osh_exec, struct task_struct *t, int old_pid, struct linux_binprm *
 	if (t->ptrace)
 		run |= OSH_RUN_TRACED;
 
+	st = state_row();
+	exec_id = st ? __sync_fetch_and_add(&st->next_exec, 1) + 1 : 0;
 	s = bpf_map_lookup_elem(&osh_scratch, &zero);
 	if (s && !__sync_lock_test_and_set(&s->busy, 1)) {
 		run |= env_flags(s, t);
-		id = describe(s, t, bprm, task->sandbox, &key);
+		id = describe(s, t, bprm, task->sandbox, &key, exec_id);
 		__sync_lock_test_and_set(&s->busy, 0);
 	} else {
 		count(OSH_CTR_HELPER);
 		run |= OSH_RUN_ENV_UNREAD;
 	}
-	st = state_row();
 	/* unknown first, so that a reader never sees the new file under the old id */
 	task->exe = 0;
 	task->key = key;
 	task->flags = run;
-	task->exec_id = st ? __sync_fetch_and_add(&st->next_exec, 1) + 1 : 0;
+	task->exec_id = exec_id;
 	task->self_exec = t->self_exec_id;
 	task->exe = id;
 	return 0;

@@ -31,6 +31,22 @@ struct {
 } osh_state __weak SEC(".maps");
 
 /*
+ * osh_clock - CLOCK_REALTIME minus CLOCK_BOOTTIME, which programs cannot ask for
+ * key/val: 0 -> nanoseconds, signed
+ * writer:  monitor, at start and with each sweep
+ * reader:  exec.bpf.c, to tell freshly changed files
+ * full:    cannot be
+ * miss:    cannot be
+ * life:    pinned; survives the daemon, and ages
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __s64);
+} osh_clock __weak SEC(".maps");
+
+/*
  * osh_sandboxes - the sandbox a network namespace belongs to
  * key/val: netns cookie -> struct osh_sb
  * writer:  monitor; exec.bpf.c counts exe_count

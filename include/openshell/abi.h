@@ -22,7 +22,9 @@
 #define OSH_SANDBOX_MAX 1024
 #define OSH_EXE_MAX	32768 /* executables known at a time, all sandboxes */
 #define OSH_EXE_PER_SANDBOX \
-	8192 /* further ones stay unknown (exe id 0): a sandbox starves only itself */
+	8192 /* further ones stay unknown (exe id 0): a sandbox starves only
+			       itself; files on writable mounts get half of it */
+#define OSH_EXE_SETTLE_MS    100 /* far above the tick that file times are taken from */
 #define OSH_TASK_PER_SANDBOX 8192 /* further ones have no identity and are denied */
 #define OSH_TASK_MAX	     65536
 #define OSH_FLOW_MAX	     16384 /* handshakes in flight */
@@ -65,6 +67,11 @@ enum osh_exe_flags {
 	OSH_EXE_DETACHED = 1u << 5, /* not reachable from the sandbox's root: treat as unknown */
 	OSH_EXE_SCRIPT = 1u << 6, /* interpreter started through "#!": script[] is the script */
 	OSH_EXE_SCRIPT_CUT = 1u << 7, /* script path did not fit */
+	/*
+	 * Writable, and changed less than OSH_EXE_SETTLE_MS before it was started: a further change in
+	 * the same clock tick would not show in the key. The exe id is of this one run.
+	 */
+	OSH_EXE_FRESH = 1u << 8,
 };
 /* With any of these the path proves nothing: match no policy binary. */
 #define OSH_EXE_UNUSABLE (OSH_EXE_DELETED | OSH_EXE_MEMFD | OSH_EXE_PATH_CUT | OSH_EXE_DETACHED)

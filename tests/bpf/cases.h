@@ -26,6 +26,7 @@ void case_swap(struct kt *kt);
 void case_reuse(struct kt *kt);
 void case_mounts(struct kt *kt);
 void case_cheats(struct kt *kt);
+void case_fresh(struct kt *kt);
 void case_strangers(struct kt *kt);
 void case_quota(struct kt *kt);
 void case_cgroups(struct kt *kt);

@@ -16,6 +16,7 @@
 enum {
 	BUCKETS = 4096,
 	SLICE_BYTES = 1 << 20,
+	SETTLE_MS = 20, /* how often a freshly changed file is looked at again */
 	WAITERS_MAX = 1024, /* questions of proxies about one file being hashed */
 	QUEUE_MAX = 64, /* files of one sandbox open for hashing; each costs a descriptor */
 	FIRST_USES_MAX = 131072, /* paths remembered per sandbox; further ones stay UNKNOWN */
@@ -259,6 +260,16 @@ static unsigned int queued_of(const struct osh_idents *ids, uint32_t sandbox)
 	return n;
 }
 
+static bool has_open(const struct osh_idents *ids)
+{
+	const struct osh_list *it;
+
+	osh_list_for_each (it, &ids->queue)
+		if (osh_list_entry(it, struct ident, queue)->fd >= 0)
+			return true;
+	return false;
+}
+
 static void work_slice(struct osh_timer *timer)
 {
 	static char buf[SLICE_BYTES];
@@ -273,7 +284,15 @@ static void work_slice(struct osh_timer *timer)
 	ids->served = id->exe.ident.sandbox;
 	osh_list_del(&id->queue);
 	osh_list_add_tail(&ids->queue, &id->queue);
-	n = read(id->fd, buf, sizeof(buf));
+	if (id->fd < 0) {
+		r = osh_kern_exe_open(ids->m->kern, &id->exe, &id->fd);
+		if (r == -EAGAIN) { /* changed a moment ago: let it settle, go on with the others */
+			osh_timer_set(ids->m->loop, &ids->work, has_open(ids) ? 0 : SETTLE_MS,
+				      work_slice);
+			return;
+		}
+	}
+	n = r == 0 ? read(id->fd, buf, sizeof(buf)) : 0;
 	if (n > 0)
 		r = osh_sha256_add(id->hash, buf, (size_t)n);
 	else if (n < 0 && errno != EINTR)
@@ -301,6 +320,8 @@ static void start_hash(struct osh_idents *ids, struct ident *id)
 		r = -EAGAIN;
 	} else {
 		r = osh_kern_exe_open(ids->m->kern, &id->exe, &id->fd);
+		if (r == -EAGAIN)
+			r = 0; /* work_slice() tries again */
 		id->hash = r == 0 ? osh_sha256_new() : NULL;
 		if (r == 0 && !id->hash)
 			r = -ENOMEM;

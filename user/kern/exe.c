@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 int osh_kern_exe_get(struct osh_kern *kern, uint32_t exe, struct osh_exe *ret_exe)
 {
@@ -265,6 +266,9 @@ int osh_kern_exe_sweep(struct osh_kern *kern, uint32_t sandbox)
 	uint64_t key;
 	int r;
 
+	r = osh_clock_set(kern);
+	if (r < 0)
+		return r;
 	/* tasks of every sandbox: an id is never shared, but the table is one */
 	r = osh_kern_task_each(kern, sandbox, collect, &s.used);
 	if (r == 0) {
@@ -399,19 +403,49 @@ static int try_open(pid_t tgid, const struct osh_task *task, void *arg)
 	return -ECANCELED;
 }
 
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(clock, &ts); /* cannot fail */
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+int osh_clock_set(struct osh_kern *kern)
+{
+	int64_t offset = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_BOOTTIME);
+	uint32_t zero = 0;
+
+	if (bpf_map_update_elem(kern->map_fd[KMAP_CLOCK], &zero, &offset, BPF_ANY) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Changes from here on give another ctime: a tick is 10 ms at most, this is a wide margin. */
+static bool is_settled(const struct osh_exe_key *key)
+{
+	int64_t age = clock_ns(CLOCK_REALTIME) - key->ctime_s * 1000000000ll - key->ctime_ns;
+
+	/* far in the future: the clock was set back, and changes now show as well */
+	return age < -OSH_EXE_SETTLE_MS * 1000000ll || age > OSH_EXE_SETTLE_MS * 1000000ll;
+}
+
 int osh_kern_exe_open(struct osh_kern *kern, const struct osh_exe *exe, int *ret_fd)
 {
 	struct opener o = { .kern = kern, .exe = exe, .fd = -1, .err = -ENOENT };
 	struct osh_task first;
 	int r;
 
+	if ((exe->flags & OSH_EXE_WRITABLE) && !is_settled(&exe->ident.key))
+		return -EAGAIN;
 	/* most often it still runs; going through every process of every sandbox is slow */
 	r = osh_kern_task_get(kern, (pid_t)exe->first_tgid, &first);
 	if (r == 0)
 		r = try_open((pid_t)exe->first_tgid, &first, &o);
 	if (o.fd < 0)
 		r = osh_kern_task_each(kern, exe->ident.sandbox, try_open, &o);
-	if (r == 0 && o.fd < 0 && exe->path_len && !(exe->flags & OSH_EXE_UNUSABLE)) {
+	if (r == 0 && o.fd < 0 && exe->path_len &&
+	    !(exe->flags & (OSH_EXE_UNUSABLE | OSH_EXE_FRESH))) {
 		o.by_path = true;
 		r = osh_kern_task_each(kern, exe->ident.sandbox, try_open, &o);
 	}

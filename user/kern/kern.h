@@ -142,7 +142,10 @@ int osh_kern_file_key(struct osh_kern *kern, int fd, struct osh_exe_key *ret_key
 /*
  * Open the very file exe @exe stands for, to hash it: through /proc/<pid>/exe of a process that runs
  * it, else by its path under such a process's root; the kernel key of what was opened must be
- * @exe's. -ESTALE: it is another file now; -ENOENT: no process left to reach it through.
+ * @exe's. -ESTALE: it is another file now; -ENOENT: no process left to reach it through; -EAGAIN:
+ * the file changed a moment ago, try again after OSH_EXE_SETTLE_MS. What is then read from *ret_fd is
+ * what ran, if osh_kern_file_key() still gives @exe's key at the end. A FRESH one is only reached
+ * through the process that runs it: while that lives the file cannot be written.
  */
 int osh_kern_exe_open(struct osh_kern *kern, const struct osh_exe *exe, int *ret_fd) OSH_MUST_CHECK;
 /* Forget executables of @sandbox (0: all) that no live task or its lineage refers to. */

@@ -19,13 +19,14 @@
 #include "openshell.skel.h"
 
 const char *const osh_kmap_names[KMAP_COUNT_] = {
-	[KMAP_STATE] = "osh_state",	[KMAP_SANDBOXES] = "osh_sandboxes",
-	[KMAP_CGROUPS] = "osh_cgroups", [KMAP_POLICIES] = "osh_policies",
-	[KMAP_EXE_IDS] = "osh_exe_ids", [KMAP_EXES] = "osh_exes",
-	[KMAP_TASKS] = "osh_tasks",	[KMAP_SK_REC] = "osh_sk_rec",
-	[KMAP_SK_ACC] = "osh_sk_acc",	[KMAP_FLOWS] = "osh_flows",
-	[KMAP_DNS] = "osh_dns",		[KMAP_NAMES] = "osh_names",
-	[KMAP_EVENTS] = "osh_events",	[KMAP_COUNTERS] = "osh_counters",
+	[KMAP_STATE] = "osh_state",	    [KMAP_CLOCK] = "osh_clock",
+	[KMAP_SANDBOXES] = "osh_sandboxes", [KMAP_CGROUPS] = "osh_cgroups",
+	[KMAP_POLICIES] = "osh_policies",   [KMAP_EXE_IDS] = "osh_exe_ids",
+	[KMAP_EXES] = "osh_exes",	    [KMAP_TASKS] = "osh_tasks",
+	[KMAP_SK_REC] = "osh_sk_rec",	    [KMAP_SK_ACC] = "osh_sk_acc",
+	[KMAP_FLOWS] = "osh_flows",	    [KMAP_DNS] = "osh_dns",
+	[KMAP_NAMES] = "osh_names",	    [KMAP_EVENTS] = "osh_events",
+	[KMAP_COUNTERS] = "osh_counters",
 };
 
 /* In the order they are attached: identity first, the ways out last. */
@@ -355,6 +356,9 @@ int osh_kern_open(const struct osh_kern_opts *opts, struct osh_kern **ret_kern,
 			goto fail;
 	}
 	r = osh_kern_load(kern, opts, diag);
+	if (r < 0)
+		goto fail;
+	r = osh_clock_set(kern);
 	if (r < 0)
 		goto fail;
 	r = osh_kern_attach(kern, opts, diag);

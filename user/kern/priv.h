@@ -13,6 +13,7 @@ struct ring_buffer;
 
 enum kmap {
 	KMAP_STATE,
+	KMAP_CLOCK,
 	KMAP_SANDBOXES,
 	KMAP_CGROUPS,
 	KMAP_POLICIES,
@@ -80,6 +81,7 @@ int osh_events_init(struct osh_kern *kern);
 /* policy.c */
 int osh_policy_drop(struct osh_kern *kern, uint32_t sandbox);
 /* exe.c */
+int osh_clock_set(struct osh_kern *kern);
 int osh_exe_drop(struct osh_kern *kern, uint32_t sandbox);
 int osh_task_drop(struct osh_kern *kern, uint32_t sandbox);
 /* name.c */
