@@ -48,6 +48,7 @@ put tool '#include <stdio.h>
 #include <unistd.h>
 int main(int c, char **v) { if (c > 1 && !dlopen(v[1], RTLD_NOW)) puts(dlerror());
 	execl("/usr/bin/curl", "curl", "-sS", "https://api.test/zen", (char *)0); return 1; }' -ldl
+sleep 0.3 # a program just written is judged once it has settled, and this one is gone by then
 run /sandbox/tool; yes "a tool of the policy that starts curl"
 put loader '#include <stdio.h>
 #include <sys/mman.h>
