@@ -21,6 +21,7 @@
 #define EPERM		1
 #define ENOENT		2
 #define EACCES		13
+#define EBUSY		16
 #define EINVAL		22
 #define EPROTONOSUPPORT 93
 #define EADDRNOTAVAIL	99

@@ -8,6 +8,8 @@ const volatile __u16 osh_cfg_explicit_port = 3128; /* host order */
 
 /* System call numbers of the loading architecture, for taint.bpf.c. */
 const volatile __u32 osh_cfg_nr_mmap = 0;
+const volatile __u32 osh_cfg_nr_mprotect = 0;
+const volatile __u32 osh_cfg_nr_pkey = 0;
 
 /* When a reader was last woken; a lost update costs one wake-up more. */
 __u64 osh_last_wake_ns = 0;

@@ -2,8 +2,9 @@
 /*
  * Code that is not the program's own: an executable mapping of a file on a writable mount (a
  * preloaded or plugged-in library) or of an anonymous file taints the process until its next exec.
- * By LSM where it loads; else at system call entry, where a second thread could exchange the
- * descriptor before it is used: that much is not caught.
+ * By LSM where it loads; else at entry of the system calls that map, where a second thread could
+ * exchange the descriptor before it is used: that much is not caught. Those tracepoints do not see
+ * calls of another ABI (int 0x80, x32): seccomp kills whoever makes one.
  */
 #include "common.bpf.h"
 
@@ -12,7 +13,11 @@ BPF_LICENSE;
 #define PROT_EXEC 4
 #define VM_EXEC	  4ul
 
+#define MPROTECT_TURNS 256 /* mappings in one mprotect, plus attempts while they are locked */
+
 extern const volatile __u32 osh_cfg_nr_mmap;
+extern const volatile __u32 osh_cfg_nr_mprotect;
+extern const volatile __u32 osh_cfg_nr_pkey;
 
 static __always_inline bool is_writable_file(struct file *f)
 {
@@ -54,39 +59,115 @@ static __always_inline void taint(struct osh_task *task, struct file *f, __u32 t
 	event_send(ev);
 }
 
-/* Outside every sandbox: one comparison, and for mmap one failed lookup. */
+/* The file behind descriptor @fd of the calling task; NULL: none. */
+static __always_inline struct file *file_of(__u32 fd)
+{
+	struct fdtable *fdt = bpf_get_current_task_btf()->files->fdt;
+	struct file **fds, *f = NULL;
+
+	if (fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	fds = BPF_CORE_READ(fdt, fd);
+	if (bpf_probe_read_kernel(&f, sizeof(f), fds + fd))
+		return NULL;
+	return f;
+}
+
+static __always_inline void on_mmap(unsigned long prot, unsigned long fd)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct osh_task *task;
+	struct file *f;
+
+	if (!(prot & PROT_EXEC) || (int)fd < 0)
+		return;
+	task = bpf_map_lookup_elem(&osh_tasks, &tgid);
+	if (!task)
+		return;
+	f = file_of(fd);
+	if (f)
+		taint(task, f, tgid);
+}
+
+struct range {
+	unsigned long at, end;
+	__u32 tgid;
+	__u32 tries; /* left */
+};
+
+static long on_vma(struct task_struct *t, struct vm_area_struct *vma, struct range *r)
+{
+	struct osh_task *task = bpf_map_lookup_elem(&osh_tasks, &r->tgid);
+	struct file *f = vma->vm_file;
+
+	r->at = vma->vm_end;
+	if (task && f)
+		taint(task, f, r->tgid);
+	return 0;
+}
+
+/* One mapping of the range a turn. -EBUSY: another thread holds the address space; again. */
+static long next_vma(__u32 i, struct range *r)
+{
+	long err;
+
+	if (r->at >= r->end)
+		return 1;
+	err = bpf_find_vma(bpf_get_current_task_btf(), r->at, on_vma, r, 0);
+	return err && err != -EBUSY;
+}
+
+static __always_inline void on_mprotect(unsigned long at, unsigned long len, unsigned long prot)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct range r = { .at = at, .end = at + len, .tgid = tgid };
+
+	if ((prot & PROT_EXEC) && bpf_map_lookup_elem(&osh_tasks, &tgid))
+		bpf_loop(MPROTECT_TURNS, next_vma, &r, 0);
+}
+
+struct sys_enter {
+	__u64 common;
+	__s64 nr;
+	unsigned long args[6];
+};
+
+/* Outside every sandbox: for an executable mapping one failed lookup; other system calls: nothing. */
+SEC("?tp/syscalls/sys_enter_mmap")
+int osh_tp_mmap(struct sys_enter *ctx)
+{
+	on_mmap(ctx->args[2], ctx->args[4]);
+	return 0;
+}
+
+SEC("?tp/syscalls/sys_enter_mprotect")
+int osh_tp_mprotect(struct sys_enter *ctx)
+{
+	on_mprotect(ctx->args[0], ctx->args[1], ctx->args[2]);
+	return 0;
+}
+
+SEC("?tp/syscalls/sys_enter_pkey_mprotect")
+int osh_tp_pkey(struct sys_enter *ctx)
+{
+	on_mprotect(ctx->args[0], ctx->args[1], ctx->args[2]);
+	return 0;
+}
+
+/* Where the three above cannot be attached. Runs on every system call of the host. */
 SEC("?tp_btf/sys_enter")
 int BPF_PROG(osh_sys_enter, struct pt_regs *regs, long nr)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	unsigned long prot, fd;
-	struct file **fds, *f = NULL;
-	struct task_struct *t;
-	struct osh_task *task;
-	struct fdtable *fdt;
-
-	if (nr != osh_cfg_nr_mmap)
-		return 0;
 #if defined(__TARGET_ARCH_x86)
-	prot = regs->dx;
-	fd = regs->r8;
+	unsigned long a = regs->di, b = regs->si, c = regs->dx, e = regs->r8;
 #else
-	prot = regs->regs[2];
-	fd = regs->regs[4];
+	unsigned long a = regs->regs[0], b = regs->regs[1], c = regs->regs[2], e = regs->regs[4];
 #endif
-	if (!(prot & PROT_EXEC) || (int)fd < 0)
-		return 0;
-	task = bpf_map_lookup_elem(&osh_tasks, &tgid);
-	if (!task)
-		return 0;
-	t = bpf_get_current_task_btf();
-	fdt = t->files->fdt;
-	if ((unsigned int)fd >= BPF_CORE_READ(fdt, max_fds))
-		return 0;
-	fds = BPF_CORE_READ(fdt, fd);
-	if (bpf_probe_read_kernel(&f, sizeof(f), fds + (unsigned int)fd) || !f)
-		return 0;
-	taint(task, f, tgid);
+
+	if (nr == osh_cfg_nr_mmap)
+		on_mmap(c, e);
+	else if (nr == osh_cfg_nr_mprotect || nr == osh_cfg_nr_pkey)
+		on_mprotect(a, b, c);
 	return 0;
 }
 

@@ -106,6 +106,7 @@ struct mm_struct {
 };
 
 struct vm_area_struct {
+	unsigned long vm_end;
 	unsigned long vm_flags;
 	struct file *vm_file;
 };

@@ -568,6 +568,7 @@ static const struct {
 	{ "swap", case_swap },	   { "reuse", case_reuse },	{ "mounts", case_mounts },
 	{ "cheats", case_cheats }, { "fresh", case_fresh },	{ "strangers", case_strangers },
 	{ "quota", case_quota },   { "cgroups", case_cgroups }, { "inspect", case_inspect },
+	{ "watch", case_watch },
 };
 
 int main(int argc, char **argv)

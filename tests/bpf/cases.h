@@ -31,5 +31,6 @@ void case_strangers(struct kt *kt);
 void case_quota(struct kt *kt);
 void case_cgroups(struct kt *kt);
 void case_inspect(struct kt *kt);
+void case_watch(struct kt *kt);
 
 #endif

@@ -272,6 +272,20 @@ static int do_map(char **v)
 	return do_connect("plain", v[1], v[2]);
 }
 
+/* protect|pkey FILE: made executable after mapping, in one call with an anonymous page before it */
+static int do_protect(char **v, bool pkey)
+{
+	int fd = open(v[0], O_RDONLY), rx = PROT_READ | PROT_EXEC;
+	char *p = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED ||
+	    mmap(p + 4096, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED)
+		return fail(errno);
+	if (pkey ? syscall(SYS_pkey_mprotect, p, 8192, rx, -1) < 0 : mprotect(p, 8192, rx) < 0)
+		return fail(errno);
+	return do_connect("plain", v[1], v[2]);
+}
+
 /* exec by a thread that is not the first: the process keeps its id */
 static void *exec_thread(void *arg)
 {
@@ -574,6 +588,8 @@ int kt_client_main(int argc, char **argv)
 		return do_memfd(v);
 	if (strcmp(argv[0], "map") == 0 && argc == 4)
 		return do_map(v);
+	if ((strcmp(argv[0], "protect") == 0 || strcmp(argv[0], "pkey") == 0) && argc == 4)
+		return do_protect(v, argv[0][1] == 'k');
 	if (strcmp(argv[0], "threadexec") == 0)
 		return do_thread_exec(v);
 	if (strcmp(argv[0], "deep") == 0 && argc == 6)

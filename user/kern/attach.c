@@ -60,7 +60,7 @@ static struct bpf_link *pinned_link(struct osh_kern *kern, const char *path, uin
 }
 
 /* Pin under @path, replacing what is there in one step. */
-static int pin_over(struct bpf_link *link, const char *path)
+static int pin_over(int link_fd, const char *path)
 {
 	char fresh[PATH_MAX + 8];
 	int n;
@@ -70,7 +70,7 @@ static int pin_over(struct bpf_link *link, const char *path)
 		return -ENAMETOOLONG;
 	if (unlink(fresh) < 0 && errno != ENOENT)
 		return -errno;
-	if (bpf_obj_pin(bpf_link__fd(link), fresh) < 0)
+	if (bpf_obj_pin(link_fd, fresh) < 0)
 		return -errno;
 	if (rename(fresh, path) < 0) {
 		int r = -errno;
@@ -78,6 +78,39 @@ static int pin_over(struct bpf_link *link, const char *path)
 		(void)unlink(fresh); /* best effort: the next start removes it */
 		return r;
 	}
+	return 0;
+}
+
+/*
+ * A system call's tracepoint. Not by libbpf where it is pinned: its object switches the event off
+ * when it is destroyed.
+ */
+static int attach_watch(struct osh_kern *kern, size_t i, const char *path)
+{
+	osh_auto_close int perf_fd = -1, link_fd = -1;
+	struct bpf_link *link;
+	int r;
+
+	r = osh_kfs_syscall_event(kern->prog[i], &perf_fd);
+	if (r < 0)
+		return r;
+	if (!kern->pin_dir) {
+		link = bpf_program__attach_perf_event(kern->prog[i], perf_fd);
+		if (link)
+			perf_fd = -1; /* the link's now */
+	} else {
+		link_fd = bpf_link_create(bpf_program__fd(kern->prog[i]), perf_fd, BPF_PERF_EVENT,
+					  NULL);
+		if (link_fd < 0)
+			return -errno;
+		r = pin_over(link_fd, path);
+		if (r < 0)
+			return r;
+		link = bpf_link__open(path);
+	}
+	if (!link)
+		return -errno;
+	kern->link[i] = link;
 	return 0;
 }
 
@@ -94,6 +127,8 @@ static int attach_one(struct osh_kern *kern, size_t i, const struct osh_kern_opt
 		if (r < 0)
 			return r;
 	}
+	if (def->place == PLACE_TAINT_SYSCALL)
+		return attach_watch(kern, i, path);
 	if (kern->pin_dir && is_cgroup(def->place)) {
 		link = pinned_link(kern, path, kern->cgroup_id[def->place]);
 		if (link) {
@@ -111,7 +146,7 @@ static int attach_one(struct osh_kern *kern, size_t i, const struct osh_kern_opt
 	if (!link)
 		return -errno;
 	if (kern->pin_dir) {
-		r = pin_over(link, path);
+		r = pin_over(bpf_link__fd(link), path);
 		if (r < 0) {
 			(void)bpf_link__destroy(link);
 			return r;
@@ -171,6 +206,53 @@ static int cgroup_ids(struct osh_kern *kern, const struct osh_kern_opts *opts)
 	return 0;
 }
 
+/*
+ * Each way to watch mappings is whole or not used: with the system calls' own tracepoints attached
+ * the raw one is not, and without one of them none is.
+ */
+static void choose_watch(struct osh_kern *kern, size_t i)
+{
+	bool broken = false;
+	size_t k;
+
+	for (k = 0; k < i; k++)
+		if (osh_kprogs[k].place == PLACE_TAINT_SYSCALL && kern->probe[k].err)
+			broken = true;
+	if (!broken) {
+		kern->probe[i].err = -ECANCELED;
+		return;
+	}
+	for (k = 0; k < i; k++) {
+		if (osh_kprogs[k].place != PLACE_TAINT_SYSCALL || kern->probe[k].err)
+			continue;
+		kern->probe[k].err = -ECANCELED;
+		(void)bpf_link__destroy(kern->link[k]); /* ends, or is unpinned next */
+		kern->link[k] = NULL;
+		(void)drop_pin(kern, k); /* at worst it goes on watching as well */
+	}
+}
+
+/* 0, or why nothing that was asked for watches executable mappings. */
+static int check_watch(const struct osh_kern *kern, const struct osh_kern_opts *opts)
+{
+	static const enum kprog_place places[] = { PLACE_TAINT_LSM, PLACE_TAINT_SYSCALL,
+						   PLACE_TAINT_RAW };
+	size_t p, i;
+
+	if (opts->taint == OSH_KERN_TAINT_OFF)
+		return 0;
+	for (p = 0; p < OSH_ARRAY_SIZE(places); p++) {
+		bool whole = true;
+
+		for (i = 0; i < osh_kprog_count; i++)
+			if (osh_kprogs[i].place == places[p] && !kern->link[i])
+				whole = false;
+		if (whole)
+			return 0;
+	}
+	return -EOPNOTSUPP;
+}
+
 int osh_kern_attach(struct osh_kern *kern, const struct osh_kern_opts *opts, struct osh_diag *diag)
 {
 	libbpf_print_fn_t before;
@@ -191,6 +273,9 @@ int osh_kern_attach(struct osh_kern *kern, const struct osh_kern_opts *opts, str
 
 		if (def->place == PLACE_NONE)
 			continue;
+		if (def->place == PLACE_TAINT_RAW && opts->taint == OSH_KERN_TAINT_AUTO &&
+		    !kern->probe[i].err)
+			choose_watch(kern, i);
 		r = kern->probe[i].err ? drop_pin(kern, i) : attach_one(kern, i, opts);
 		if (r < 0 && !def->required) {
 			kern->probe[i].err = r;
@@ -202,6 +287,12 @@ int osh_kern_attach(struct osh_kern *kern, const struct osh_kern_opts *opts, str
 		}
 	}
 	(void)libbpf_set_print(before); /* restores */
+	if (r == 0) {
+		r = check_watch(kern, opts);
+		if (r < 0)
+			osh_diag_err(diag, 0, 0, "cannot watch executable mappings: %s",
+				     strerror(-r));
+	}
 	return r;
 }
 
@@ -244,7 +335,7 @@ int osh_kern_verify(struct osh_kern *kern, struct osh_diag *diag)
 		const char *wrong = NULL;
 		struct bpf_link_info info;
 
-		if (!def->required || def->place == PLACE_NONE)
+		if (def->place == PLACE_NONE || (!def->required && kern->probe[i].err))
 			continue;
 		if (!kern->link[i] || link_info(kern->link[i], &info) < 0)
 			wrong = "is not attached";

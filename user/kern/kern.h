@@ -26,10 +26,11 @@
 struct osh_kern;
 
 enum osh_kern_taint {
-	OSH_KERN_TAINT_AUTO = 0, /* LSM, else the system call tracepoint */
+	OSH_KERN_TAINT_AUTO = 0, /* the first that can be had of those below; none: -EOPNOTSUPP */
 	OSH_KERN_TAINT_OFF = 1,
 	OSH_KERN_TAINT_LSM = 2,
-	OSH_KERN_TAINT_SYSCALL = 3,
+	OSH_KERN_TAINT_SYSCALL = 3, /* tracepoints of the system calls that map */
+	OSH_KERN_TAINT_RAW = 4, /* the raw tracepoint of all system calls: each of the host pays */
 };
 
 struct osh_kern_opts {

@@ -36,7 +36,10 @@ const struct kprog_def osh_kprogs[] = {
 	{ "osh_exit", PLACE_TRACE, true },
 	{ "osh_mmap_file", PLACE_TAINT_LSM, false },
 	{ "osh_mprotect", PLACE_TAINT_LSM, false },
-	{ "osh_sys_enter", PLACE_TAINT_SYSCALL, false },
+	{ "osh_tp_mmap", PLACE_TAINT_SYSCALL, false },
+	{ "osh_tp_mprotect", PLACE_TAINT_SYSCALL, false },
+	{ "osh_tp_pkey", PLACE_TAINT_SYSCALL, false },
+	{ "osh_sys_enter", PLACE_TAINT_RAW, false },
 	{ "osh_lsm_socket", PLACE_LSM, false },
 	{ "osh_lsm_connect", PLACE_LSM, false },
 	{ "osh_lsm_sendmsg", PLACE_LSM, false },
@@ -121,6 +124,9 @@ static bool is_wanted(const struct kprog_def *def, const struct osh_kern_opts *o
 	case PLACE_TAINT_SYSCALL:
 		return opts->taint == OSH_KERN_TAINT_SYSCALL ||
 		       (opts->taint == OSH_KERN_TAINT_AUTO && !have_lsm);
+	case PLACE_TAINT_RAW: /* in case the former cannot be attached: attach.c */
+		return opts->taint == OSH_KERN_TAINT_RAW ||
+		       (opts->taint == OSH_KERN_TAINT_AUTO && !have_lsm);
 	default:
 		return true;
 	}
@@ -132,9 +138,14 @@ static void set_tunables(struct openshell_bpf *skel, const struct osh_kern_opts 
 								       : ECONNREFUSED);
 	skel->rodata->osh_cfg_explicit_port = opts->explicit_port ? opts->explicit_port : 3128;
 	skel->rodata->osh_cfg_nr_mmap = __NR_mmap;
+	skel->rodata->osh_cfg_nr_mprotect = __NR_mprotect;
+	skel->rodata->osh_cfg_nr_pkey = __NR_pkey_mprotect;
 }
 
-/* A trivial LSM program: what the kernel says to it, it says to all of them. */
+/*
+ * A trivial LSM program: what the kernel says to it, it says to all of them; then whether they would
+ * be called at all.
+ */
 static int probe_lsm(void)
 {
 	static const struct bpf_insn insns[] = {
@@ -142,7 +153,7 @@ static int probe_lsm(void)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, o, .expected_attach_type = BPF_LSM_MAC);
-	int fd, id;
+	int fd, id, r;
 
 	id = libbpf_find_vmlinux_btf_id("file_open", BPF_LSM_MAC);
 	if (id < 0)
@@ -152,7 +163,8 @@ static int probe_lsm(void)
 	if (fd < 0)
 		return fd;
 	(void)close(fd);
-	return 0;
+	r = osh_kfs_has_bpf_lsm();
+	return r > 0 ? 0 : r == 0 ? -EOPNOTSUPP : r;
 }
 
 static int check_same(int fd, const struct bpf_map *map)

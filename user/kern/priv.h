@@ -39,8 +39,9 @@ enum kprog_place {
 	PLACE_SANDBOXES,
 	PLACE_TRACE,
 	PLACE_LSM,
-	PLACE_TAINT_LSM, /* these two stand in for each other */
+	PLACE_TAINT_LSM, /* these three stand in for each other */
 	PLACE_TAINT_SYSCALL,
+	PLACE_TAINT_RAW,
 };
 
 struct kprog_def {
@@ -73,6 +74,9 @@ struct osh_kern {
 int osh_kern_load(struct osh_kern *kern, const struct osh_kern_opts *opts, struct osh_diag *diag);
 /* attach.c */
 int osh_kern_attach(struct osh_kern *kern, const struct osh_kern_opts *opts, struct osh_diag *diag);
+/* kfs.c */
+int osh_kfs_has_bpf_lsm(void); /* 1, 0, or why it is not known */
+int osh_kfs_syscall_event(const struct bpf_program *prog, int *ret_perf_fd);
 /* pin.c */
 int osh_pin_prepare(const char *pin_dir, struct osh_diag *diag);
 int osh_pin_path(const char *dir, const char *kind, const char *name, char *ret_path, size_t size);
