@@ -371,25 +371,21 @@ const char *osh_resolve_error(int r)
 
 static int set_servers(struct osh_resolver *r)
 {
-	struct ares_addr_port_node nodes[OSH_PX_RESOLVERS_MAX] = { 0 };
+	char list[OSH_PX_RESOLVERS_MAX * (OSH_ADDR_TEXT_MAX + 16)];
+	size_t at = 0;
 
 	if (!r->cfg->n_resolvers)
 		return 0;
 	for (uint32_t i = 0; i < r->cfg->n_resolvers; i++) {
-		const struct osh_addr *a = &r->cfg->resolver[i];
 		uint16_t port = r->cfg->resolver_port[i] ? r->cfg->resolver_port[i] : 53;
+		bool v4 = osh_addr_is_v4(&r->cfg->resolver[i]);
+		char text[OSH_ADDR_TEXT_MAX];
 
-		nodes[i].next = i + 1 < r->cfg->n_resolvers ? &nodes[i + 1] : NULL;
-		if (osh_addr_is_v4(a)) {
-			nodes[i].family = AF_INET;
-			memcpy(&nodes[i].addr.addr4, osh_addr_v4(a), 4);
-		} else {
-			nodes[i].family = AF_INET6;
-			memcpy(&nodes[i].addr.addr6, a->b, 16);
-		}
-		nodes[i].udp_port = nodes[i].tcp_port = port;
+		(void)osh_addr_text(&r->cfg->resolver[i], text);
+		at += (size_t)snprintf(list + at, sizeof(list) - at, v4 ? "%s%s:%u" : "%s[%s]:%u",
+				       i ? "," : "", text, port);
 	}
-	return ares_set_servers_ports(r->channel, nodes) == ARES_SUCCESS ? 0 : -EINVAL;
+	return ares_set_servers_ports_csv(r->channel, list) == ARES_SUCCESS ? 0 : -EINVAL;
 }
 
 struct osh_resolver *osh_resolver_free(struct osh_resolver *r)

@@ -28,7 +28,7 @@ static void on_query(struct osh_src *src, uint32_t events)
 {
 	static const uint8_t v4[4] = { 192, 0, 2, 1 };
 	static const uint8_t v6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 6 };
-	struct sockaddr_in from;
+	struct sockaddr_storage from;
 	socklen_t len = sizeof(from);
 	uint8_t m[600];
 	ssize_t n = recvfrom(src->fd, m, 512, 0, (struct sockaddr *)&from, &len);
@@ -67,30 +67,46 @@ static void on_lookup(struct osh_px_lookup *lookup)
 	woken++;
 }
 
-static int setup(void **state)
+/* @servers: a printf format for the server's port */
+static int setup_servers(int family, const char *servers)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(sin);
-	char json[300], why[100];
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr *sa = family == AF_INET ? (struct sockaddr *)&sin
+						: (struct sockaddr *)&sin6;
+	socklen_t len = family == AF_INET ? sizeof(sin) : sizeof(sin6);
+	char json[300], list[64], why[100];
+	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	(void)state;
 	server = (struct server){ .queries = 0 };
 	woken = 0;
 	loop = osh_loop_new();
-	if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&sin, &len) < 0 ||
+	if (bind(fd, sa, len) < 0 || getsockname(fd, sa, &len) < 0 ||
 	    osh_src_add(loop, &server.src, fd, EPOLLIN, 0, on_query, "server") < 0)
 		return -1;
+	snprintf(list, sizeof(list), servers,
+		 ntohs(family == AF_INET ? sin.sin_port : sin6.sin6_port));
 	snprintf(json, sizeof(json),
-		 "{\"resolvers\":[\"127.0.0.1:%u\"],\"hosts\":{\"table.test\":\"127.0.0.1:99\","
+		 "{\"resolvers\":[%s],\"hosts\":{\"table.test\":\"127.0.0.1:99\","
 		 "\"*.lab.test\":\"10.0.0.7\"},\"limits\":{\"dns_cache\":16,\"dns_inflight\":2}}",
-		 ntohs(sin.sin_port));
+		 list);
 	osh_px_cfg_init(&cfg);
 	if (osh_px_cfg_parse(&cfg, osh_str(json), why, sizeof(why)) < 0)
 		return -1;
 	return osh_resolver_new(loop, &cfg, &resolver);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	return setup_servers(AF_INET, "\"127.0.0.1:%u\"");
+}
+
+static int setup_v6(void **state)
+{
+	(void)state;
+	return setup_servers(AF_INET6, "\"[::1]:%u\",\"127.0.0.1:9\"");
 }
 
 static int teardown(void **state)
@@ -137,6 +153,15 @@ static void answers_are_merged_and_cached(void **state)
 	queries = server.queries;
 	assert_int_equal(resolve("one.test", &addrs), 0);
 	assert_int_equal(server.queries, queries);
+}
+
+static void the_server_may_be_ipv6(void **state)
+{
+	struct osh_px_addrs addrs;
+
+	(void)state;
+	assert_int_equal(resolve("one.test", &addrs), 0);
+	assert_int_equal(addrs.n, 1);
 }
 
 static void failures_are_told_apart(void **state)
@@ -209,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(answers_are_merged_and_cached, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_server_may_be_ipv6, setup_v6, teardown),
 		cmocka_unit_test_setup_teardown(failures_are_told_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(literals_and_the_table_ask_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(lookups_of_one_name_are_one, setup, teardown),
