@@ -10,8 +10,11 @@ $(O)/tests/bench/bench_decide: $(O)/tests/bench/bench_decide.o $(libosh)
 
 # The proxy against other TLS-inspecting proxies: tests/bench/proxy.
 bench-progs := $(O)/tests/bench/load $(O)/tests/bench/px_serve
-bench-proxy: $(bench-progs) ## CPU of the proxy per request and connection, beside haproxy and nginx
-	$(Q)tests/bench/proxy $(O)
+bench-proxy: $(bench-progs) ## CPU of the proxy beside other proxies: S=A,B P=nginx R=3 (tests/bench/README.md)
+	$(Q)S='$(S)' P='$(P)' R='$(R)' T='$(T)' tests/bench/proxy $(O)
+
+bench-deps: ## the Debian packages that bench-proxy compares with; root
+	$(Q)tools/install-deps bench
 
 $(O)/tests/bench/load: $(O)/tests/bench/load.o
 	$(call say,LD,$@)
@@ -21,7 +24,7 @@ $(O)/tests/bench/px_serve: $(O)/tests/bench/px_serve.o $(O)/tests/wire/harness.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(libosh) $(osh-libs) $(LDLIBS)
 
-.PHONY: bench-proxy
+.PHONY: bench-proxy bench-deps
 # What the fence costs in the kernel; root.
 bench-kern: $(O)/tests/bench/bench_kern ## connect(), exec and policy swap with and without the fence
 	$(Q)$(O)/tests/bench/bench_kern
