@@ -45,6 +45,7 @@
 	X(TLS_UPSTREAM, "tls_upstream", "TLS handshake with the upstream failed")                 \
 	X(TLS_VERIFY, "tls_verify", "upstream certificate could not be verified")                 \
 	X(UPSTREAM_UNREACHABLE, "upstream_unreachable", "connection to the upstream failed")      \
+	X(UPSTREAM_PROXY, "upstream_proxy", "no connection through the upstream proxy")           \
 	X(UPSTREAM_CLOSED, "upstream_closed", "upstream closed before the response was complete") \
 	X(TIMEOUT, "timeout", "deadline passed")                                                  \
 	X(LIMIT, "limit", "a limit was reached")                                                  \

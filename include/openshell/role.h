@@ -5,7 +5,7 @@
  * peer (monitor) when a message has an unknown type, a wrong size or comes from a role that may not
  * send it. "M>P" reads monitor to proxy. Text fields are NUL-terminated inside their arrays.
  *
- * Start of a proxy: M>P CONFIG, then SANDBOX_ADD + POLICY_LOAD + POLICY_SWITCH per sandbox, then
+ * Start of a proxy: M>P UPSTREAM_AUTH if there are credentials, CONFIG, then SANDBOX_ADD + POLICY_LOAD + POLICY_SWITCH per sandbox, then
  * START; the proxy answers READY after CONFIG and accepts nothing before START.
  */
 #ifndef OPENSHELL_ROLE_H
@@ -31,6 +31,9 @@ enum osh_msg {
 	/* M>P: body JSON (proxy configuration, see proxy/config.h); fds: event ring memory, event ring
 	 * eventfd, PEM bundle of trusted upstream CAs (read-only memfd), socket to the signer */
 	OSH_MSG_CONFIG,
+	/* M>P, before CONFIG: the value of Proxy-Authorization for the upstream proxy. Apart from the
+	 * JSON so that no parser copies it; whoever has sent or read it wipes it. */
+	OSH_MSG_UPSTREAM_AUTH,
 	OSH_MSG_READY, /* P>M, S>M: no body */
 	OSH_MSG_START, /* M>P: no body; begin to accept */
 

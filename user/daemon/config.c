@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "daemon/proxyconf.h"
+#include "http/chain.h"
 #include "policy/schema.h"
 #include "proxy/config.h"
 #include "sys/fs.h"
@@ -149,6 +150,7 @@ static const struct osh_key top_keys[] = {
 	STR("deny_errno", deny_errno),
 	STR("kernel_deny", kernel_deny),
 	OSH_KEY_CALL("resolver", OSH_KEY_MAP, 0, set_resolver),
+	OSH_KEY_CALL("upstream_proxy", OSH_KEY_ANY, 0, osh_config_read_upstream),
 	OSH_KEY_CALL("trust", OSH_KEY_MAP, 0, set_trust),
 	OSH_KEY_CALL("log", OSH_KEY_MAP, 0, set_log),
 	OSH_KEY_CALL("timeouts_ms", OSH_KEY_MAP, 0, set_timeouts),
@@ -182,6 +184,7 @@ static void set_defaults(struct osh_config *cfg)
 	cfg->log.ocsf_file_bytes = 64 << 20;
 	cfg->log.ocsf_files = 4;
 	cfg->names_per_sandbox = 4096;
+	osh_buf_init(&cfg->upstream.auth, OSH_CHAIN_AUTH_MAX, OSH_BUF_SECRET);
 }
 
 /* The proxies' own reader has the last word on what is passed on to them. */
@@ -194,9 +197,12 @@ static void check_proxy(const struct osh_config *cfg, struct osh_diag *diag)
 	osh_buf_init(&json, OSH_CONFIG_PROXY_MAX, 0);
 	osh_px_cfg_init(&px);
 	if (osh_proxyconf_write(cfg, 0, &json) < 0)
-		osh_diag_err(diag, 0, 0, "resolver, limits and timeouts_ms are too large together");
+		osh_diag_err(
+			diag, 0, 0,
+			"resolver, upstream_proxy, limits and timeouts_ms are too large together");
 	else if (osh_px_cfg_parse(&px, osh_buf_str(&json), why, sizeof(why)) < 0)
-		osh_diag_err(diag, 0, 0, "resolver, limits or timeouts_ms: %s", why);
+		osh_diag_err(diag, 0, 0, "resolver, upstream_proxy, limits or timeouts_ms: %s",
+			     why);
 	osh_px_cfg_fini(&px);
 }
 
@@ -277,19 +283,21 @@ int osh_config_load(const char *path, struct osh_config *ret_cfg, struct osh_dia
 	else
 		osh_schema_read(&rd, root, top_keys, &cfg, "configuration");
 	check(&cfg, diag);
-	r = rd.err ? rd.err : diag->errors ? -EBADMSG : 0;
+	r = osh_config_load_auth(&cfg, diag);
+	r = rd.err ? rd.err : diag->errors ? -EBADMSG : r;
 	if (r < 0)
 		goto fail;
 	*ret_cfg = cfg;
 	return 0;
 fail:
-	osh_arena_fini(&cfg.arena);
+	osh_config_fini(&cfg);
 	return r;
 }
 
 void osh_config_fini(struct osh_config *cfg)
 {
 	osh_arena_fini(&cfg->arena);
+	osh_buf_fini(&cfg->upstream.auth);
 	*cfg = (struct osh_config){ 0 };
 }
 

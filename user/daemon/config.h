@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/diag.h"
 
 #define OSH_CONFIG_PATH	       "/etc/openshell/openshelld.yaml"
@@ -59,6 +60,16 @@ struct osh_config {
 	struct osh_str system_bundle;
 	struct osh_config_list ca_files;
 
+	/* the corporate proxy that upstreams are reached through */
+	struct {
+		struct osh_str https, http; /* URLs; empty: dial directly */
+		struct osh_config_list no_proxy;
+		bool connect_by_hostname;
+		struct osh_str auth_file; /* empty: no credentials */
+		bool auth_allow_insecure;
+		struct osh_buf auth; /* secret: the value of Proxy-Authorization */
+	} upstream;
+
 	struct {
 		struct osh_str dir; /* empty: <state_dir>/log */
 		uint32_t segment_bytes, segments;
@@ -78,6 +89,15 @@ struct osh_config {
 	 */
 	char selftest_host[64];
 };
+
+/*
+ * upstream.c: read "upstream_proxy:" into cfg->upstream (called with the configuration as @obj), and
+ * the credentials from a file that only its owner, root or the daemon's user, may touch.
+ */
+struct osh_reader;
+struct osh_node;
+void osh_config_read_upstream(struct osh_reader *rd, const struct osh_node *node, void *obj);
+int osh_config_load_auth(struct osh_config *cfg, struct osh_diag *diag) OSH_MUST_CHECK;
 
 /* Defaults, then the file. @path NULL: OSH_CONFIG_PATH if it exists. */
 int osh_config_load(const char *path, struct osh_config *ret_cfg,

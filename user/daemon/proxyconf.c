@@ -46,6 +46,25 @@ static void put_nums(struct osh_json *j, const char *key, const struct osh_confi
 	osh_json_obj_end(j);
 }
 
+static void put_upstream(struct osh_json *j, const struct osh_config *cfg)
+{
+	if (!cfg->upstream.https.n && !cfg->upstream.http.n)
+		return;
+	osh_json_key(j, "upstream_proxy");
+	osh_json_obj(j);
+	if (cfg->upstream.https.n)
+		osh_json_kstr(j, "https", cfg->upstream.https);
+	if (cfg->upstream.http.n)
+		osh_json_kstr(j, "http", cfg->upstream.http);
+	osh_json_kbool(j, "connect_by_hostname", cfg->upstream.connect_by_hostname);
+	osh_json_key(j, "no_proxy");
+	osh_json_arr(j);
+	for (size_t i = 0; i < cfg->upstream.no_proxy.n; i++)
+		osh_json_str(j, cfg->upstream.no_proxy.v[i]);
+	osh_json_arr_end(j);
+	osh_json_obj_end(j);
+}
+
 int osh_proxyconf_write(const struct osh_config *cfg, unsigned int worker, struct osh_buf *ret_json)
 {
 	struct osh_json j;
@@ -72,6 +91,7 @@ int osh_proxyconf_write(const struct osh_config *cfg, unsigned int worker, struc
 	if (cfg->selftest_host[0])
 		osh_json_kz(&j, cfg->selftest_host, "127.0.0.1");
 	osh_json_obj_end(&j);
+	put_upstream(&j, cfg);
 	put_nums(&j, "limits", &cfg->limits);
 	put_nums(&j, "timeouts_ms", &cfg->timeouts_ms);
 	osh_json_obj_end(&j);

@@ -55,6 +55,8 @@ static void out_msg_free(struct out_msg *msg)
 	osh_list_del(&msg->node);
 	for (unsigned int i = 0; i < msg->nfds; i++)
 		osh_close_ptr(&msg->fds[i]);
+	if (msg->type == OSH_MSG_UPSTREAM_AUTH)
+		explicit_bzero(msg->body, msg->len);
 	free(msg);
 }
 
@@ -515,6 +517,9 @@ static int configure_proxy(struct osh_role *role)
 	proxy_end = pair[0];
 	signer_end = pair[1];
 	osh_role_send(&role->m->signer, OSH_MSG_PROXY_ADD, 0, NULL, 0, &signer_end, 1);
+	if (role->m->cfg.upstream.auth.len)
+		osh_role_send(role, OSH_MSG_UPSTREAM_AUTH, 0, role->m->cfg.upstream.auth.data,
+			      role->m->cfg.upstream.auth.len, NULL, 0);
 	osh_role_send(role, OSH_MSG_CONFIG, 0, json.data, json.len,
 		      (const int[]){ osh_ring_mem_fd(role->ring), osh_ring_event_fd(role->ring),
 				     role->m->ca_bundle_fd, proxy_end },

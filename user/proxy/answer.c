@@ -188,6 +188,14 @@ int osh_px_answer_upstream(struct osh_px_conn *c, int r)
 		return osh_px_answer(c, 502, "upstream_tls_failed", osh_str(detail),
 				     osh_str(osh_reason_text(OSH_REASON_TLS_UPSTREAM)),
 				     OSH_STR_NONE);
+	if (c->hop_error) {
+		char message[96];
+
+		/* what the answer is built in holds the text, too */
+		snprintf(message, sizeof(message), "%.*s", OSH_STR_FMT(osh_px_hop_text(c)));
+		return osh_px_answer(c, 502, "upstream_unreachable", osh_str(detail),
+				     osh_str(message), OSH_STR_NONE);
+	}
 	return osh_px_answer(c, 502, "upstream_unreachable", osh_str(detail), OSH_STR_NONE,
 			     OSH_STR_NONE);
 }

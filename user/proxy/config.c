@@ -2,6 +2,7 @@
 #include "proxy/config.h"
 
 #include "base/json.h"
+#include "http/chain.h"
 #include "policy/host.h"
 
 #include <stdio.h>
@@ -30,12 +31,12 @@ static const struct member limits[] = {
 #f, offsetof(struct osh_px_timeouts, f##_ms), d, 1, 86400000 \
 	}
 static const struct member timeouts[] = {
-	TIMEOUT(head, 30000),	       TIMEOUT(idle, 120000),	    TIMEOUT(handshake, 15000),
-	TIMEOUT(sniff, 60000),	       TIMEOUT(deny_sniff, 300),    TIMEOUT(identity, 5000),
-	TIMEOUT(resolve, 10000),       TIMEOUT(dial, 15000),	    TIMEOUT(dial_stagger, 250),
-	TIMEOUT(body, 60000),	       TIMEOUT(response, 300000),   TIMEOUT(stream, 300000),
-	TIMEOUT(tunnel, 7200000),      TIMEOUT(half_close, 120000), TIMEOUT(linger, 2000),
-	TIMEOUT(upstream_idle, 60000), TIMEOUT(dns_tcp, 10000),
+	TIMEOUT(head, 30000),		TIMEOUT(idle, 120000),	       TIMEOUT(handshake, 15000),
+	TIMEOUT(sniff, 60000),		TIMEOUT(deny_sniff, 300),      TIMEOUT(identity, 5000),
+	TIMEOUT(resolve, 10000),	TIMEOUT(dial, 15000),	       TIMEOUT(dial_stagger, 250),
+	TIMEOUT(upstream_proxy, 30000), TIMEOUT(body, 60000),	       TIMEOUT(response, 300000),
+	TIMEOUT(stream, 300000),	TIMEOUT(tunnel, 7200000),      TIMEOUT(half_close, 120000),
+	TIMEOUT(linger, 2000),		TIMEOUT(upstream_idle, 60000), TIMEOUT(dns_tcp, 10000),
 };
 
 static void set_u32(void *base, const struct member *m, uint32_t v)
@@ -57,6 +58,9 @@ void osh_px_cfg_fini(struct osh_px_cfg *cfg)
 	free(cfg->hosts);
 	cfg->hosts = NULL;
 	cfg->n_hosts = 0;
+	free(cfg->no_proxy);
+	cfg->no_proxy = NULL;
+	cfg->n_no_proxy = 0;
 }
 
 struct why {
@@ -178,6 +182,68 @@ static int parse_resolvers(struct osh_px_cfg *cfg, const struct osh_jval *arr,
 	return 0;
 }
 
+static int parse_hop(struct osh_px_hop *hop, const char *key, const struct osh_jval *v,
+		     const struct why *why)
+{
+	struct osh_authority a;
+	const char *phrase = "not a text";
+	struct osh_str url = osh_jval_str(v);
+
+	if (!url.p || osh_chain_url_parse(url, &a, &phrase) < 0)
+		return bad(why, phrase, key);
+	(void)osh_strlcpy(hop->host, a.host.name, sizeof(hop->host));
+	hop->port = a.port;
+	return 0;
+}
+
+static int parse_no_proxy(struct osh_px_cfg *cfg, const struct osh_jval *arr, const struct why *why)
+{
+	size_t n = osh_jval_len(arr);
+
+	if (osh_jval_type(arr) != OSH_JSON_ARR || n > OSH_NOPROXY_MAX)
+		return bad(why, "not an array of at most 256 entries", "no_proxy");
+	free(cfg->no_proxy);
+	cfg->n_no_proxy = 0;
+	cfg->no_proxy = calloc(n + 1, sizeof(*cfg->no_proxy));
+	if (!cfg->no_proxy)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct osh_str s = osh_jval_str(osh_jval_at(arr, i));
+		const char *phrase = "not a text";
+
+		if (!s.p || osh_noproxy_parse(s, &cfg->no_proxy[i], &phrase) < 0)
+			return bad(why, phrase, "no_proxy");
+		cfg->n_no_proxy++;
+	}
+	return 0;
+}
+
+static int parse_upstream(struct osh_px_cfg *cfg, const struct osh_jval *obj, const struct why *why)
+{
+	const struct osh_jval *v;
+	const char *key;
+	void *iter = NULL;
+	int r = 0;
+
+	if (osh_jval_type(obj) != OSH_JSON_OBJ)
+		return bad(why, "not an object", "upstream_proxy");
+	while (!r && osh_jval_next(obj, &iter, &key, &v)) {
+		if (!strcmp(key, "https"))
+			r = parse_hop(&cfg->hop_https, key, v, why);
+		else if (!strcmp(key, "http"))
+			r = parse_hop(&cfg->hop_http, key, v, why);
+		else if (!strcmp(key, "no_proxy"))
+			r = parse_no_proxy(cfg, v, why);
+		else if (!strcmp(key, "connect_by_hostname") && osh_jval_type(v) == OSH_JSON_BOOL)
+			cfg->hop_by_name = osh_jval_bool(v, false);
+		else
+			r = bad(why, "unknown member", key);
+	}
+	if (!r && !cfg->hop_https.port && !cfg->hop_http.port)
+		r = bad(why, "names no proxy", "upstream_proxy");
+	return r;
+}
+
 static int parse_top(struct osh_px_cfg *cfg, const char *key, const struct osh_jval *v,
 		     const struct why *why)
 {
@@ -189,6 +255,8 @@ static int parse_top(struct osh_px_cfg *cfg, const char *key, const struct osh_j
 		return parse_hosts(cfg, v, why);
 	if (!strcmp(key, "resolvers"))
 		return parse_resolvers(cfg, v, why);
+	if (!strcmp(key, "upstream_proxy"))
+		return parse_upstream(cfg, v, why);
 	if (!strcmp(key, "worker"))
 		return get_u32(v, 0, 1023, &cfg->worker) ? bad(why, "out of range", key) : 0;
 	if (!strcmp(key, "dns_ttl_s"))

@@ -7,12 +7,15 @@
  *	{"worker":0,
  *	 "resolvers":["127.0.0.1:53"],            none: only names of the table resolve
  *	 "hosts":{"api.example":["127.0.0.1:8443","[::1]"],"*.lab.example":"10.0.0.7"},
+ *	 "upstream_proxy":{"https":"http://proxy.example:3128","http":...,"no_proxy":["10.0.0.0/8"],
+ *	                   "connect_by_hostname":false},
  *	 "limits":{"connections":4096,...},       names of the members below, without unit
  *	 "timeouts_ms":{"head":30000,...}}
  */
 #ifndef OSH_PROXY_CONFIG_H
 #define OSH_PROXY_CONFIG_H
 
+#include "http/noproxy.h"
 #include "policy/addr.h"
 
 enum {
@@ -31,6 +34,12 @@ struct osh_px_host_entry {
 	uint16_t port[4]; /* 0: the port asked for */
 	uint8_t n;
 	bool subdomains; /* "*.host" in the file: names below @host, not @host itself */
+};
+
+/* The operator's upstream proxy. */
+struct osh_px_hop {
+	char host[OSH_HOST_MAX + 1]; /* lower case; IPv6 without brackets */
+	uint16_t port; /* 0: none, dial directly */
 };
 
 struct osh_px_limits {
@@ -57,6 +66,7 @@ struct osh_px_timeouts {
 	uint32_t identity_ms; /* answers of the monitor and the signer */
 	uint32_t resolve_ms;
 	uint32_t dial_ms; /* all addresses */
+	uint32_t upstream_proxy_ms; /* dial to the proxy's answer, all addresses */
 	uint32_t dial_stagger_ms; /* head start of the first address family */
 	uint32_t body_ms; /* no byte of a request body */
 	uint32_t response_ms; /* request sent to response head */
@@ -78,6 +88,11 @@ struct osh_px_cfg {
 	uint32_t n_resolvers;
 	struct osh_px_host_entry *hosts; /* owned */
 	uint32_t n_hosts;
+	struct osh_px_hop hop_https; /* TLS and tunnels */
+	struct osh_px_hop hop_http; /* inspected requests without TLS that came without CONNECT */
+	bool hop_by_name; /* CONNECT to the name where no allowed_ips restrict it */
+	struct osh_noproxy *no_proxy; /* owned */
+	uint32_t n_no_proxy;
 };
 
 void osh_px_cfg_init(struct osh_px_cfg *cfg); /* defaults */

@@ -40,6 +40,18 @@ static int read_trust(int fd, struct osh_buf *ret_pem)
 	}
 }
 
+/* Only once, and before the configuration. */
+static int on_upstream_auth(struct osh_px *px, struct osh_seqpkt_msg *m)
+{
+	int r;
+
+	if (px->tls || px->hop_auth.len || !m->hdr.len)
+		return -EBADMSG;
+	r = osh_buf_add(&px->hop_auth, m->body, m->hdr.len);
+	explicit_bzero(px->msg, sizeof(px->msg));
+	return r;
+}
+
 /* fds: ring memory, ring event, trust bundle, signer */
 static int on_config(struct osh_px *px, struct osh_seqpkt_msg *m)
 {
@@ -263,6 +275,7 @@ static int send_stats(struct osh_px *px, uint64_t cookie)
 	STAT(resumed_client);
 	STAT(resumed_upstream);
 	STAT(events_lost);
+	STAT(chained);
 	STAT(dns_queries);
 	STAT(dns_refused);
 	STAT(timeouts);
@@ -306,6 +319,8 @@ static int on_drain(struct osh_px *px)
 static int dispatch(struct osh_px *px, struct osh_seqpkt_msg *m)
 {
 	switch (m->hdr.type) {
+	case OSH_MSG_UPSTREAM_AUTH:
+		return on_upstream_auth(px, m);
 	case OSH_MSG_CONFIG:
 		return on_config(px, m);
 	case OSH_MSG_START:

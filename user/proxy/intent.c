@@ -313,8 +313,9 @@ int osh_px_step_dial(struct osh_px_conn *c)
 		return 0;
 	if (r < 0) {
 		if (!c->connect) {
-			enum osh_reason why = r == -EPERM ? px->refusal.reason
-							  : OSH_REASON_UPSTREAM_UNREACHABLE;
+			enum osh_reason why = r == -EPERM    ? px->refusal.reason
+					      : c->hop_error ? OSH_REASON_UPSTREAM_PROXY
+							     : OSH_REASON_UPSTREAM_UNREACHABLE;
 
 			return deny_transparent(c, why);
 		}

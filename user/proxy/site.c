@@ -47,14 +47,15 @@ static void origin_make_room(struct osh_px_site *site)
 }
 
 struct osh_px_origin *osh_px_origin_get(struct osh_px_site *site, struct osh_px_who *who,
-					uint16_t port, bool tls)
+					uint16_t port, bool tls, bool plain)
 {
 	struct osh_px_origin *o;
 	struct osh_list *it;
 
 	osh_list_for_each (it, &site->origins) {
 		o = osh_list_entry(it, struct osh_px_origin, node);
-		if (o->port == port && o->tls == tls && o->who == who->serial) {
+		if (o->port == port && o->tls == tls && o->plain == plain &&
+		    o->who == who->serial) {
 			o->refs++;
 			return o;
 		}
@@ -67,6 +68,7 @@ struct osh_px_origin *osh_px_origin_get(struct osh_px_site *site, struct osh_px_
 	o->who = who->serial;
 	o->port = port;
 	o->tls = tls;
+	o->plain = plain;
 	o->refs = 1;
 	osh_list_init(&o->idle);
 	osh_list_add_head(&site->origins, &o->node);

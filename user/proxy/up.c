@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "http/chain.h"
 #include "proxy/worker.h"
 
 #include <netinet/in.h>
@@ -8,21 +9,19 @@
 
 /*
  * Upstream connections: addresses are checked, then dialled (both families, the first to connect
- * wins), TLS is put on, requests are carried, and the connection is pooled for the same caller and
+ * wins) or asked of the upstream proxy, TLS is put on, requests are carried, and the connection is pooled for the same caller and
  * origin.
  */
 
-struct osh_px_dial {
-	struct osh_px_conn *conn;
-	struct osh_px_addrs addrs; /* in the order to try */
-	uint64_t generation; /* of the policy they were checked by */
-	uint8_t next;
-	struct osh_list tries; /* up.node */
-	struct osh_timer stagger;
+enum {
+	CHAIN_TARGETS_MAX = 4, /* addresses an upstream proxy is asked for */
+	/* on top of upstream_proxy_ms, which must end first: it has the better error */
+	CHAIN_SLACK_MS = 1000,
 };
 
 static void on_up(struct osh_src *src, uint32_t events);
 static void on_stagger(struct osh_timer *timer);
+static void on_chain_deadline(struct osh_timer *timer);
 
 /* ---- life ---- */
 
@@ -218,6 +217,8 @@ bool osh_px_up_still_permitted(struct osh_px_conn *c, struct osh_px_up *up)
 	dest_of(c, &v, &dest);
 	if (v.verdict == OSH_DECISION_DENY || !osh_dest_may_dial(&dest, &up->addr))
 		return false;
+	if (up->by_name && v.nallowed_ips) /* nobody knows where it leads */
+		return false;
 	up->generation = c->box->now.generation;
 	return true;
 }
@@ -232,6 +233,8 @@ void osh_px_dial_cancel(struct osh_px_conn *c)
 		return;
 	c->dial = NULL;
 	osh_timer_stop(&d->stagger);
+	osh_timer_stop(&d->deadline);
+	osh_buf_fini(&d->answer);
 	while (!osh_list_is_empty(&d->tries))
 		osh_px_up_free(osh_list_entry(d->tries.next, struct osh_px_up, node), true);
 	free(d);
@@ -245,6 +248,11 @@ static void dial_failed(struct osh_px_dial *d)
 	osh_px_dial_cancel(c);
 	if (!c->dial_error)
 		c->dial_error = -EHOSTUNREACH;
+	if (c->hop_error) {
+		osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_UPSTREAM_PROXY, "proxy",
+			     osh_px_hop_text(c));
+		return;
+	}
 	osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_UPSTREAM_UNREACHABLE, "proxy",
 		     osh_str(strerror(-c->dial_error)));
 }
@@ -262,12 +270,47 @@ static void dial_won(struct osh_px_dial *d, struct osh_px_up *up)
 	osh_px_dial_cancel(c);
 }
 
+static void end_tries(struct osh_px_dial *d)
+{
+	osh_timer_stop(&d->stagger);
+	while (!osh_list_is_empty(&d->tries))
+		osh_px_up_free(osh_list_entry(d->tries.next, struct osh_px_up, node), true);
+}
+
+/*
+ * A TCP connection is there. 1: it is the upstream's; 0: the upstream proxy was asked; negative: it
+ * was of no use and is gone.
+ */
+static int connected(struct osh_px_dial *d, struct osh_px_up *up)
+{
+	int r;
+
+	if (!d->hop) {
+		dial_won(d, up);
+		return 1;
+	}
+	osh_list_del(&up->node);
+	end_tries(d); /* slower addresses of the same proxy */
+	osh_list_add_tail(&d->tries, &up->node);
+	up->state = OSH_PX_UP_CHAIN;
+	d->asked = true;
+	up->addr = d->targets.addr[d->target];
+	up->port = d->targets.port[d->target];
+	up->by_name = d->by_name;
+	r = osh_px_chain_ask(d, up);
+	if (r < 0) {
+		d->asked = false;
+		osh_px_up_free(up, false);
+	}
+	return r;
+}
+
 /* 0: under way; 1: connected at once; negative: this address failed */
 static int try_one(struct osh_px_dial *d, uint8_t i)
 {
 	struct osh_px_conn *c = d->conn;
 	const struct osh_addr *a = &d->addrs.addr[i];
-	uint16_t port = d->addrs.port[i] ? d->addrs.port[i] : c->port;
+	uint16_t port = d->addrs.port[i];
 	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port) };
 	const uint8_t *v4 = osh_addr_v4(a);
@@ -297,15 +340,11 @@ static int try_one(struct osh_px_dial *d, uint8_t i)
 		return -ENOMEM;
 	up->addr = *a;
 	up->port = port;
-	up->trusted = d->addrs.trusted;
+	up->trusted = d->hop ? d->targets.trusted : d->addrs.trusted;
 	up->generation = d->generation;
 	up->dial = d;
 	osh_list_add_tail(&d->tries, &up->node);
-	if (r == 0) {
-		dial_won(d, up);
-		return 1;
-	}
-	return 0;
+	return r == 0 ? connected(d, up) : 0;
 }
 
 /* Start the next address. 0: something is under way; 1: connected; -errno: nothing is left. */
@@ -320,7 +359,7 @@ static int try_next(struct osh_px_dial *d)
 		if (r > 0)
 			return 1;
 		if (r == 0) {
-			if (d->next < d->addrs.n)
+			if (!d->asked && d->next < d->addrs.n)
 				osh_timer_set(px->loop, &d->stagger,
 					      px->cfg.timeouts.dial_stagger_ms, on_stagger);
 			return 0;
@@ -329,6 +368,8 @@ static int try_next(struct osh_px_dial *d)
 	}
 	if (!osh_list_is_empty(&d->tries))
 		return 0;
+	if (d->hop && !c->hop_error)
+		c->hop_error = OSH_CHAIN_DIAL;
 	dial_failed(d);
 	return c->dial_error;
 }
@@ -342,50 +383,149 @@ static void on_stagger(struct osh_timer *timer)
 		osh_px_conn_run(c);
 }
 
-/* Families take turns, IPv6 first (RFC 8305 4). */
-static void order(struct osh_px_addrs *addrs)
+/*
+ * Families take turns, IPv6 first (RFC 8305 4); IPv4 first when a proxy is asked one after the other:
+ * of the two it is the one that works everywhere. Ports are filled in.
+ */
+static void order(struct osh_px_addrs *addrs, bool v4_first, uint16_t port)
 {
 	struct osh_px_addrs in = *addrs;
-	uint8_t six = 0, four = 0, out = 0;
+	uint8_t at[2] = { 0, 0 }, out = 0;
 
-	while (out < in.n) {
-		while (six < in.n && osh_addr_is_v4(&in.addr[six]))
-			six++;
-		if (six < in.n) {
-			addrs->addr[out] = in.addr[six];
-			addrs->port[out++] = in.port[six++];
-		}
-		while (four < in.n && !osh_addr_is_v4(&in.addr[four]))
-			four++;
-		if (four < in.n) {
-			addrs->addr[out] = in.addr[four];
-			addrs->port[out++] = in.port[four++];
-		}
+	for (unsigned int turn = v4_first; out < in.n; turn ^= 1) {
+		uint8_t *i = &at[turn];
+
+		while (*i < in.n && osh_addr_is_v4(&in.addr[*i]) != (bool)turn)
+			++*i;
+		if (*i == in.n)
+			continue;
+		addrs->addr[out] = in.addr[*i];
+		addrs->port[out++] = in.port[*i] ? in.port[*i] : port;
+		++*i;
 	}
+}
+
+/* Addresses of the proxy itself: the operator's word, not checked. */
+static int resolve_hop(struct osh_px_conn *c, const struct osh_px_hop *hop,
+		       struct osh_px_addrs *ret_addrs)
+{
+	int r = osh_resolve(c->box->px->resolver, osh_str(hop->host), &c->lookup, ret_addrs);
+
+	if (r == 0 || r == -EAGAIN)
+		return r;
+	c->hop_error = OSH_CHAIN_RESOLVE;
+	osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_UPSTREAM_PROXY, "dns",
+		     osh_px_hop_text(c));
+	return -EHOSTUNREACH;
+}
+
+static void dial_through(struct osh_px_dial *d, const struct osh_px_hop *hop,
+			 const struct osh_px_addrs *targets)
+{
+	struct osh_px_conn *c = d->conn;
+	struct osh_px *px = c->box->px;
+	struct osh_conn_verdict v;
+	uint32_t ms = px->cfg.timeouts.upstream_proxy_ms;
+
+	osh_px_conn_decide(c, &v);
+	d->hop = hop;
+	d->targets = *targets;
+	order(&d->targets, true, c->port);
+	d->targets.n = OSH_MIN(d->targets.n, (uint8_t)CHAIN_TARGETS_MAX);
+	d->by_name = px->cfg.hop_by_name && !targets->trusted && !c->site->is_addr &&
+		     !v.nallowed_ips;
+	osh_buf_init(&d->answer, OSH_CHAIN_ANSWER_MAX, 0);
+	osh_timer_set(px->loop, &d->deadline, ms, on_chain_deadline);
+	if (c->state == OSH_PX_ROUTE)
+		ms += px->cfg.timeouts.handshake_ms;
+	osh_px_conn_deadline(c, ms + CHAIN_SLACK_MS, OSH_REASON_UPSTREAM_UNREACHABLE);
 }
 
 static int dial(struct osh_px_conn *c)
 {
-	struct osh_px_addrs addrs;
+	struct osh_px_addrs addrs, via;
+	const struct osh_px_hop *hop;
 	struct osh_px_dial *d;
-	int r = resolve_checked(c, &addrs);
+	int r;
 
+	c->hop_error = OSH_CHAIN_OK;
+	c->hop_status = 0;
+	r = resolve_checked(c, &addrs);
 	if (r < 0)
 		return r;
+	hop = osh_px_hop_for(c, &addrs);
+	if (hop) {
+		r = resolve_hop(c, hop, &via);
+		if (r < 0)
+			return r;
+	}
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
-	order(&addrs);
 	d->conn = c;
-	d->addrs = addrs;
+	d->addrs = hop ? via : addrs;
 	d->generation = c->box->now.generation;
+	order(&d->addrs, false, hop ? hop->port : c->port);
 	osh_list_init(&d->tries);
 	c->dial = d;
 	c->dial_error = 0;
+	if (hop)
+		dial_through(d, hop, &addrs);
 	r = try_next(d);
 	if (r < 0)
 		c->dial_error = 0; /* reported here */
 	return r == 1 ? 0 : r == 0 ? -EAGAIN : r;
+}
+
+/* ---- upstream proxy ---- */
+
+static void on_chain_deadline(struct osh_timer *timer)
+{
+	struct osh_px_dial *d = osh_container_of(timer, struct osh_px_dial, deadline);
+	struct osh_px_conn *c = d->conn;
+
+	c->hop_error = d->asked ? OSH_CHAIN_TIMEOUT : OSH_CHAIN_DIAL;
+	c->dial_error = -EHOSTUNREACH; /* not -ETIMEDOUT: that one is logged again */
+	dial_failed(d);
+	osh_px_conn_run(c);
+}
+
+/* The proxy said no, or nothing useful. Another address of the upstream may do. */
+static void chain_refused(struct osh_px_dial *d)
+{
+	struct osh_px_conn *c = d->conn;
+
+	end_tries(d);
+	osh_buf_reset(&d->answer);
+	d->asked = false;
+	c->dial_error = -EHOSTUNREACH;
+	if (c->hop_error == OSH_CHAIN_UNREACHABLE && !d->by_name && d->target + 1 < d->targets.n) {
+		d->target++;
+		d->next = 0;
+		if (try_next(d) == 0)
+			return;
+	} else {
+		dial_failed(d);
+	}
+	osh_px_conn_run(c);
+}
+
+static void on_chain(struct osh_px_up *up)
+{
+	struct osh_px_dial *d = up->dial;
+	struct osh_px_conn *c = d->conn;
+	int r = osh_px_chain_read(d, up);
+
+	if (r == -EAGAIN) {
+		(void)osh_chan_flush(&up->chan); /* an error is met by the next read */
+		return;
+	}
+	if (r < 0) {
+		chain_refused(d);
+		return;
+	}
+	dial_won(d, up);
+	osh_px_conn_run(c);
 }
 
 static void on_connecting(struct osh_px_up *up)
@@ -398,12 +538,18 @@ static void on_connecting(struct osh_px_up *up)
 	if (getsockopt(up->chan.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		err = errno;
 	if (!err) {
-		dial_won(d, up);
-		osh_px_conn_run(c);
-		return;
+		err = connected(d, up);
+		if (err == 0)
+			return;
+		if (err == 1) {
+			osh_px_conn_run(c);
+			return;
+		}
+		c->dial_error = err;
+	} else {
+		c->dial_error = -err;
+		osh_px_up_free(up, false);
 	}
-	c->dial_error = -err;
-	osh_px_up_free(up, false);
 	if (try_next(d) != 0)
 		osh_px_conn_run(c);
 }
@@ -420,7 +566,9 @@ static void on_up(struct osh_src *src, uint32_t events)
 		return;
 	}
 	osh_chan_event(&up->chan, events);
-	if (up->conn)
+	if (up->state == OSH_PX_UP_CHAIN)
+		on_chain(up);
+	else if (up->conn)
 		osh_px_conn_run(up->conn);
 	else
 		on_idle(up);
@@ -450,7 +598,7 @@ static int begin_tls(struct osh_px_conn *c)
 	struct osh_str host = osh_px_conn_host(c);
 	int r;
 
-	up->origin = osh_px_origin_get(c->site, c->who, c->port, c->tls);
+	up->origin = osh_px_origin_get(c->site, c->who, c->port, c->tls, osh_px_hop_is_plain(c));
 	if (!up->origin)
 		return -ENOMEM;
 	if (!c->tls) {
@@ -468,7 +616,8 @@ static int begin_tls(struct osh_px_conn *c)
 
 static struct osh_px_up *from_pool(struct osh_px_conn *c, bool tls)
 {
-	struct osh_px_origin *o = osh_px_origin_get(c->site, c->who, c->port, tls);
+	struct osh_px_origin *o = osh_px_origin_get(c->site, c->who, c->port, tls,
+						    osh_px_hop_is_plain(c));
 
 	if (!o)
 		return NULL;

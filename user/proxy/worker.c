@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/worker.h"
 
+#include "http/chain.h"
+
 #include "base/log.h"
 #include "sys/flow.h"
 
@@ -144,6 +146,7 @@ struct osh_px *osh_px_free(struct osh_px *px)
 	osh_px_deny_free(px);
 	osh_px_pipes_free(px);
 	osh_buf_fini(&px->out);
+	osh_buf_fini(&px->hop_auth);
 	osh_px_cfg_fini(&px->cfg);
 	free(px);
 	return NULL;
@@ -173,6 +176,7 @@ int osh_px_new(int take_monitor_fd, const struct osh_px_hooks *hooks, struct osh
 	osh_list_init(&px->idle_ups);
 	osh_list_init(&px->spare_pipes);
 	osh_px_cfg_init(&px->cfg);
+	osh_buf_init(&px->hop_auth, OSH_CHAIN_AUTH_MAX, OSH_BUF_SECRET);
 	osh_buf_init(&px->out, 1024 * 1024, 0);
 	px->loop = osh_loop_new();
 	if (!px->loop) {

@@ -129,6 +129,7 @@ struct osh_px_origin {
 	unsigned int refs; /* ups */
 	uint16_t port;
 	bool tls;
+	bool plain; /* dialled by the rules for plain HTTP; see osh_px_hop_is_plain() */
 	uint32_t n_idle;
 	struct osh_list idle; /* up.node, most recently used first */
 	struct osh_tls_sessions sessions;
@@ -223,6 +224,8 @@ struct osh_px_conn {
 	uint32_t pid, uid, host_id;
 	struct osh_addr dst; /* transparent: what the program asked for */
 	int dial_error; /* of the last dial */
+	uint16_t hop_status; /* what the upstream proxy answered to it; 0: nothing */
+	uint8_t hop_error; /* enum osh_chain_error of it */
 	uint16_t port;
 	uint8_t state; /* enum osh_px_state */
 	uint8_t kind; /* enum osh_flow_kind */
@@ -246,6 +249,7 @@ struct osh_px_conn {
 
 enum osh_px_up_state {
 	OSH_PX_UP_CONNECTING = 0,
+	OSH_PX_UP_CHAIN, /* upstream proxy was asked for a tunnel */
 	OSH_PX_UP_CONNECTED, /* TCP; TLS not begun */
 	OSH_PX_UP_TLS,
 	OSH_PX_UP_READY,
@@ -261,14 +265,34 @@ struct osh_px_up {
 	struct osh_px_origin *origin; /* NULL until TLS or plain is decided */
 	struct osh_px_conn *conn; /* NULL: idle */
 	struct osh_px_dial *dial; /* CONNECTING */
-	struct osh_addr addr;
+	struct osh_addr addr; /* of the upstream, also behind the upstream proxy */
 	uint16_t port; /* dialled; differs from the origin's with the operator's host table */
+	bool by_name; /* the upstream proxy resolved the name: @addr is only what we got for it */
 	uint8_t state;
 	bool trusted; /* address from the operator's table */
 	bool used; /* carried a request before: may be stale */
 	bool trimmed;
 	uint64_t generation; /* whose address check it passed */
 	uint64_t idle_since_ms;
+};
+
+/* Attempts to reach an upstream: all addresses, or those of the upstream proxy. */
+struct osh_px_dial {
+	struct osh_px_conn *conn;
+	struct osh_px_addrs addrs; /* in the order to try */
+	uint64_t generation; /* of the policy they were checked by */
+	uint8_t next;
+	struct osh_list tries; /* up.node */
+	struct osh_timer stagger;
+	/* through the upstream proxy: @addrs are its own */
+	const struct osh_px_hop *hop; /* NULL: direct */
+	struct osh_px_addrs
+		targets; /* checked addresses of the upstream, in the order to ask for */
+	uint8_t target; /* asked for now */
+	bool by_name;
+	bool asked; /* one try is in state CHAIN, and no other may begin */
+	struct osh_buf answer; /* of the proxy, so far */
+	struct osh_timer deadline;
 };
 
 /* ---- worker ---- */
@@ -283,7 +307,7 @@ struct osh_px_refusal {
 struct osh_px_stats {
 	uint64_t accepted, no_record, shed, denied_conns, allowed_conns, requests, denied_requests,
 		bad_requests, dials, dial_failures, reused, mints, resumed_client, resumed_upstream,
-		events_lost, dns_queries, dns_refused, timeouts, spliced_bytes;
+		events_lost, chained, dns_queries, dns_refused, timeouts, spliced_bytes;
 };
 
 struct osh_px {
@@ -291,6 +315,7 @@ struct osh_px {
 	struct osh_px_cfg cfg;
 	struct osh_tls_env *tls;
 	struct osh_resolver *resolver;
+	struct osh_buf hop_auth; /* secret: Proxy-Authorization; empty: none */
 	struct osh_ring *ring; /* NULL: events are counted only */
 	struct osh_px_hooks hooks;
 	struct osh_px_link monitor, signer;
@@ -371,7 +396,8 @@ int osh_px_site_leaf(struct osh_px_site *site, struct osh_px_conn *conn) OSH_MUS
 void osh_px_on_cert(struct osh_px *px, const struct osh_msg_cert *msg);
 void osh_px_sites_free(struct osh_px_box *box);
 struct osh_px_origin *osh_px_origin_get(struct osh_px_site *site, struct osh_px_who *who,
-					uint16_t port, bool tls); /* referenced; NULL: no memory */
+					uint16_t port, bool tls,
+					bool plain); /* referenced; NULL: no memory */
 void osh_px_origin_put(struct osh_px_origin *origin);
 
 /* accept.c */
@@ -468,6 +494,21 @@ bool osh_px_up_still_permitted(struct osh_px_conn *c, struct osh_px_up *up);
 int osh_px_up_connected(struct osh_px_conn *c, bool pooled) OSH_MUST_CHECK;
 void osh_px_dial_cancel(struct osh_px_conn *c);
 void osh_px_pool_sweep(struct osh_px *px);
+
+/* chain.c: the operator's upstream proxy */
+/* Which of its two proxies would c use: that for plain HTTP? */
+bool osh_px_hop_is_plain(const struct osh_px_conn *c);
+/*
+ * The proxy to reach @addrs through, NULL: directly. In the latter case @addrs is cut down to those that
+ * may be dialled directly.
+ */
+const struct osh_px_hop *osh_px_hop_for(const struct osh_px_conn *c, struct osh_px_addrs *addrs);
+/* @up is connected to the proxy: ask for d->targets[d->target]. 0 or -errno. */
+int osh_px_chain_ask(struct osh_px_dial *d, struct osh_px_up *up) OSH_MUST_CHECK;
+/* 0: @up is the tunnel; -EAGAIN; -ECONNREFUSED: conn->hop_error says why */
+int osh_px_chain_read(struct osh_px_dial *d, struct osh_px_up *up) OSH_MUST_CHECK;
+/* "the upstream proxy ... (403)" about c->hop_error; px->out is used for it */
+struct osh_str osh_px_hop_text(struct osh_px_conn *c);
 
 /* event.c */
 void osh_px_event_begin(struct osh_px_conn *c, struct osh_rec *rec, enum osh_rec_class class,
