@@ -51,6 +51,7 @@ int osh_px_chain_ask(struct osh_px_dial *d, struct osh_px_up *up)
 	struct osh_str host;
 	int r;
 
+	d->conn->hop_status = 0;
 	host = d->by_name ? osh_px_conn_host(d->conn) : osh_str(osh_addr_text(&up->addr, text));
 	osh_buf_init(&out, OSH_CHAIN_AUTH_MAX + 2 * OSH_HOST_MAX + 256, OSH_BUF_SECRET);
 	r = osh_chain_request(host, up->port, osh_buf_str(&px->hop_auth), &out);

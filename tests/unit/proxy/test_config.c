@@ -46,6 +46,33 @@ static void everything_is_taken(void **state)
 	osh_px_cfg_fini(&cfg);
 }
 
+static void upstream_proxy_is_taken(void **state)
+{
+	struct osh_px_cfg cfg;
+	char why[200] = "";
+
+	(void)state;
+	assert_int_equal(parse(&cfg, "{}", why), 0);
+	assert_int_equal(cfg.hop_https.port, 0);
+	assert_int_equal(cfg.timeouts.upstream_proxy_ms, 30000);
+	osh_px_cfg_fini(&cfg);
+	assert_int_equal(parse(&cfg,
+			       "{\"upstream_proxy\":{\"https\":\"http://Proxy.test:3128/\","
+			       "\"http\":\"http://[::1]:8080\",\"connect_by_hostname\":true,"
+			       "\"no_proxy\":[\".lab.test\",\"10.0.0.0/8:443\"]}}",
+			       why),
+			 0);
+	assert_string_equal(cfg.hop_https.host, "proxy.test");
+	assert_int_equal(cfg.hop_https.port, 3128);
+	assert_string_equal(cfg.hop_http.host, "::1");
+	assert_int_equal(cfg.hop_http.port, 8080);
+	assert_true(cfg.hop_by_name);
+	assert_int_equal(cfg.n_no_proxy, 2);
+	assert_string_equal(cfg.no_proxy[0].name, "lab.test");
+	assert_int_equal(cfg.no_proxy[1].port, 443);
+	osh_px_cfg_fini(&cfg);
+}
+
 static void bad_ones_are_refused_with_a_reason(void **state)
 {
 	static const char *const bad[] = {
@@ -66,6 +93,15 @@ static void bad_ones_are_refused_with_a_reason(void **state)
 		"{\"hosts\":{\"a.test\":[\"1.1.1.1\",\"1.1.1.2\",\"1.1.1.3\",\"1.1.1.4\",\"1.1.1.5\"]}}",
 		"{\"resolvers\":[\"dns.test\"]}",
 		"{\"resolvers\":[\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\",\"1.1.1.1\"]}",
+		"{\"upstream_proxy\":[]}",
+		"{\"upstream_proxy\":{}}",
+		"{\"upstream_proxy\":{\"no_proxy\":[]}}",
+		"{\"upstream_proxy\":{\"https\":\"proxy.test:3128\"}}",
+		"{\"upstream_proxy\":{\"https\":7}}",
+		"{\"upstream_proxy\":{\"https\":\"http://p.test:1\",\"ftp\":\"http://p.test:1\"}}",
+		"{\"upstream_proxy\":{\"https\":\"http://p.test:1\",\"no_proxy\":[\"a b\"]}}",
+		"{\"upstream_proxy\":{\"https\":\"http://p.test:1\",\"no_proxy\":\"a\"}}",
+		"{\"upstream_proxy\":{\"https\":\"http://p.test:1\",\"connect_by_hostname\":1}}",
 		"{\"worker\":1024}",
 		"{\"dns_ttl_s\":31}",
 	};
@@ -85,6 +121,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_is_taken),
+		cmocka_unit_test(upstream_proxy_is_taken),
 		cmocka_unit_test(bad_ones_are_refused_with_a_reason),
 	};
 
