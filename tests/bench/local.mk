@@ -13,6 +13,10 @@ bench-progs := $(O)/tests/bench/load $(O)/tests/bench/px_serve
 bench-proxy: $(bench-progs) ## CPU of the proxy beside other proxies: S=A,B P=nginx R=3 (tests/bench/README.md)
 	$(Q)S='$(S)' P='$(P)' R='$(R)' T='$(T)' tests/bench/proxy $(O)
 
+# perf with stacks by unwind tables: neither we nor the libraries are built with frame pointers for it
+flame: $(bench-progs) ## where the proxy's CPU goes, as a flame graph and lists: S=A -> build/flame-A.svg
+	$(Q)PROFILE=1 P=none S='$(S)' T='$(or $(T),4)' tests/bench/proxy $(O)
+
 bench-deps: ## the Debian packages that bench-proxy compares with; root
 	$(Q)tools/install-deps bench
 
@@ -24,7 +28,7 @@ $(O)/tests/bench/px_serve: $(O)/tests/bench/px_serve.o $(O)/tests/wire/harness.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(libosh) $(osh-libs) $(LDLIBS)
 
-.PHONY: bench-proxy bench-deps
+.PHONY: bench-proxy bench-deps flame
 # What the fence costs in the kernel; root.
 bench-kern: $(O)/tests/bench/bench_kern ## connect(), exec and policy swap with and without the fence
 	$(Q)$(O)/tests/bench/bench_kern

@@ -2,7 +2,7 @@
 /*
  * The proxy and signer roles for measurements: prints "PORT CAFILE PROXY-PID SIGNER-PID", then waits
  * for end of file on its input. Arguments: policy file, upstream CA (PEM), JSON configuration, CPU
- * for the proxy.
+ * for both.
  */
 #include "../wire/harness.h"
 
@@ -22,7 +22,8 @@ int main(int argc, char **argv)
 	h = harness_start(argv[3]);
 	CPU_ZERO(&set);
 	CPU_SET(strtoul(argv[4], NULL, 10), &set);
-	if (sched_setaffinity(harness_proxy_pid(h), sizeof(set), &set) < 0)
+	if (sched_setaffinity(harness_proxy_pid(h), sizeof(set), &set) < 0 ||
+	    sched_setaffinity(harness_signer_pid(h), sizeof(set), &set) < 0)
 		die("cannot pin the proxy");
 	harness_policy(h, argv[1]);
 	harness_events_discard(h);
