@@ -14,6 +14,17 @@ BPF_LICENSE;
 #define ENV_CHUNK   4096
 #define ENV_STRINGS 4096 /* at most that many variables are looked at */
 
+#define MAGIC_EXT4  0xef53
+#define MAGIC_XFS   0x58465342
+#define MAGIC_BTRFS 0x9123683e
+#define MAGIC_TMPFS 0x01021994
+
+#if defined(__TARGET_ARCH_x86)
+#define START_IP(regs) ((regs)->ip)
+#else
+#define START_IP(regs) ((regs)->pc)
+#endif
+
 struct scratch {
 	__u32 busy;
 	__u32 pad;
@@ -207,6 +218,81 @@ static __always_inline bool is_fresh(const struct osh_exe_key *key)
 	return age < OSH_EXE_SETTLE_MS * 1000000ll; /* so is a change in the future */
 }
 
+/* Filesystems whose ctime moves with every change, also of a page written through a mapping. */
+static __always_inline bool stamps_mapped_writes(unsigned long magic)
+{
+	return magic == MAGIC_EXT4 || magic == MAGIC_XFS || magic == MAGIC_BTRFS;
+}
+
+extern const volatile __u32 osh_cfg_fmode_backing;
+
+struct vma_ctx {
+	struct dentry *exe; /* of the file exec'd */
+	bool checked, writers, own, foreign;
+};
+
+/* A file of overlayfs is mapped as the real one under it: what the process opened. */
+static __always_inline void opened_path(struct file *f, struct path *ret)
+{
+	struct backing_file *b = (void *)f - bpf_core_field_offset(struct backing_file, file);
+
+	if (bpf_core_type_exists(struct backing_file) &&
+	    (BPF_CORE_READ(f, f_mode) & osh_cfg_fmode_backing)) {
+		ret->mnt = BPF_CORE_READ(b, user_path.mnt);
+		ret->dentry = BPF_CORE_READ(b, user_path.dentry);
+		return;
+	}
+	ret->mnt = BPF_CORE_READ(f, f_path.mnt);
+	ret->dentry = BPF_CORE_READ(f, f_path.dentry);
+}
+
+static long check_vma(struct task_struct *t, struct vm_area_struct *vma, struct vma_ctx *c)
+{
+	struct file *f = vma->vm_file;
+	struct path path;
+
+	c->checked = true;
+	if (!f) {
+		c->foreign = true;
+		return 0;
+	}
+	opened_path(f, &path);
+	c->own = path.dentry == c->exe;
+	c->writers = BPF_CORE_READ(f, f_inode, i_mapping, i_mmap_writable.counter) > 0;
+	c->foreign = !c->own && !(BPF_CORE_READ(path.mnt, mnt_flags) & EXE_MNT_READONLY) &&
+		     !(BPF_CORE_READ(path.dentry, d_sb, s_flags) & EXE_SB_RDONLY);
+	return 0;
+}
+
+/*
+ * Can somebody still write to the file? While a process runs it nobody can open it for writing, so
+ * whoever could must have it open or mapped by now: then exec fails, but for overlayfs, which lets
+ * writable mappings of the real file be, and some kernels that let everything be.
+ */
+static __always_inline bool has_writers(struct task_struct *t, struct file *f)
+{
+	struct inode *in = f->f_inode;
+	unsigned long magic = in->i_sb->s_magic;
+	struct vma_ctx c = { .exe = f->f_path.dentry };
+
+	if (in->i_writecount.counter >= 0 || in->i_mapping->i_mmap_writable.counter > 0)
+		return true;
+	if (stamps_mapped_writes(magic) || magic == MAGIC_TMPFS)
+		return false;
+	bpf_find_vma(t, t->mm->start_code, check_vma, &c, 0);
+	return !c.checked || !c.own || c.writers;
+}
+
+/* Is the first instruction one of a file on a writable mount (the loader that the program asks for)? */
+static __always_inline bool starts_elsewhere(struct task_struct *t, struct file *f)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(t);
+	struct vma_ctx c = { .exe = f->f_path.dentry };
+
+	bpf_find_vma(t, START_IP(regs), check_vma, &c, 0);
+	return !c.checked || c.foreign;
+}
+
 static __always_inline struct osh_state *state_row(void)
 {
 	__u32 zero = 0;
@@ -337,8 +423,12 @@ static __always_inline __u32 describe(struct scratch *s, struct task_struct *t,
 	if (!(f->f_path.mnt->mnt_flags & EXE_MNT_READONLY) && !(in->i_sb->s_flags & EXE_SB_RDONLY))
 		exe->flags |= OSH_EXE_WRITABLE;
 
-	if ((exe->flags & OSH_EXE_WRITABLE) && is_fresh(key))
-		exe->flags |= OSH_EXE_FRESH;
+	if (exe->flags & OSH_EXE_WRITABLE) {
+		if (!stamps_mapped_writes(in->i_sb->s_magic) || is_fresh(key))
+			exe->flags |= OSH_EXE_ONE_RUN;
+		if (has_writers(t, f))
+			exe->flags |= OSH_EXE_WRITERS;
+	}
 
 	w.mnt = f->f_path.mnt;
 	w.dentry = f->f_path.dentry;
@@ -359,7 +449,7 @@ static __always_inline __u32 describe(struct scratch *s, struct task_struct *t,
 	}
 	/* flags belong to the file and path at first sight; a link count that fell is another id */
 	exe->ident.script_hash = mix(exe->ident.script_hash, exe->flags);
-	if (exe->flags & OSH_EXE_FRESH)
+	if (exe->flags & OSH_EXE_ONE_RUN)
 		exe->ident.script_hash = mix(exe->ident.script_hash, exec_id);
 	return exe_id(s, sb, st, off);
 }
@@ -449,6 +539,8 @@ int BPF_PROG(osh_exec, struct task_struct *t, int old_pid, struct linux_binprm *
 	}
 	if (t->ptrace)
 		run |= OSH_RUN_TRACED;
+	if (!f || starts_elsewhere(t, f))
+		run |= OSH_RUN_MAPPED;
 
 	st = state_row();
 	exec_id = st ? __sync_fetch_and_add(&st->next_exec, 1) + 1 : 0;

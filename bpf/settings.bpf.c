@@ -11,5 +11,8 @@ const volatile __u32 osh_cfg_nr_mmap = 0;
 const volatile __u32 osh_cfg_nr_mprotect = 0;
 const volatile __u32 osh_cfg_nr_pkey = 0;
 
+/* FMODE_BACKING of the running kernel: no part of its type information. */
+const volatile __u32 osh_cfg_fmode_backing = 1u << 24;
+
 /* When a reader was last woken; a lost update costs one wake-up more. */
 __u64 osh_last_wake_ns = 0;

@@ -29,11 +29,18 @@ struct timespec64 {
 struct super_block {
 	__u32 s_dev;
 	unsigned long s_flags;
+	unsigned long s_magic;
+};
+
+struct address_space {
+	atomic_t i_mmap_writable;
 };
 
 struct inode {
 	__u16 i_mode;
 	struct super_block *i_sb;
+	struct address_space *i_mapping;
+	atomic_t i_writecount;
 	unsigned long i_ino;
 	unsigned int i_nlink;
 	__s64 i_size;
@@ -63,6 +70,7 @@ struct qstr {
 
 struct dentry {
 	struct dentry *d_parent;
+	struct super_block *d_sb;
 	struct qstr d_name;
 };
 
@@ -84,7 +92,13 @@ struct path {
 
 struct file {
 	struct inode *f_inode;
+	unsigned int f_mode;
 	struct path f_path;
+};
+
+struct backing_file { /* since 6.5: the real file under one of overlayfs */
+	struct file file;
+	struct path user_path;
 };
 
 struct fdtable {
@@ -102,7 +116,7 @@ struct fs_struct {
 
 struct mm_struct {
 	struct file *exe_file;
-	unsigned long env_start, env_end;
+	unsigned long start_code, env_start, env_end;
 };
 
 struct vm_area_struct {
@@ -178,9 +192,9 @@ struct socket {
 
 struct pt_regs {
 #if defined(__TARGET_ARCH_x86)
-	unsigned long dx, r8, di, si;
+	unsigned long dx, r8, di, si, ip;
 #elif defined(__TARGET_ARCH_arm64)
-	unsigned long long regs[31];
+	unsigned long long regs[31], pc;
 #else
 #error "system call arguments of this architecture are not described"
 #endif

@@ -68,13 +68,16 @@ enum osh_exe_flags {
 	OSH_EXE_SCRIPT = 1u << 6, /* interpreter started through "#!": script[] is the script */
 	OSH_EXE_SCRIPT_CUT = 1u << 7, /* script path did not fit */
 	/*
-	 * Writable, and changed less than OSH_EXE_SETTLE_MS before it was started: a further change in
-	 * the same clock tick would not show in the key. The exe id is of this one run.
+	 * Writable, and content could change under the same key: changed less than OSH_EXE_SETTLE_MS
+	 * before it was started, or on a filesystem where writing through a mapping does not move
+	 * ctime. The exe id is of this one run.
 	 */
-	OSH_EXE_FRESH = 1u << 8,
+	OSH_EXE_ONE_RUN = 1u << 8,
+	OSH_EXE_WRITERS = 1u << 9, /* somebody could still write to it when it was started */
 };
 /* With any of these the path proves nothing: match no policy binary. */
-#define OSH_EXE_UNUSABLE (OSH_EXE_DELETED | OSH_EXE_MEMFD | OSH_EXE_PATH_CUT | OSH_EXE_DETACHED)
+#define OSH_EXE_UNUSABLE \
+	(OSH_EXE_DELETED | OSH_EXE_MEMFD | OSH_EXE_PATH_CUT | OSH_EXE_DETACHED | OSH_EXE_WRITERS)
 
 /* An executable that ran in a sandbox; by exe id. */
 struct osh_exe {
@@ -98,7 +101,8 @@ enum osh_run_flags {
 	OSH_RUN_ENV_UNREAD =
 		1u << 2, /* environment too large or unreadable: not known to be clean */
 	OSH_RUN_TRACED = 1u << 3, /* was traced at exec or at connect */
-	OSH_RUN_MAPPED = 1u << 4, /* mapped an executable file from a writable mount or memfd */
+	OSH_RUN_MAPPED =
+		1u << 4, /* executable file from a writable mount or memfd mapped, or its loader */
 	OSH_RUN_EXE_MOVED = 1u << 5, /* mm->exe_file is no longer the file that was exec'd */
 	OSH_RUN_CHAIN_CUT =
 		1u << 6, /* more ancestors than OSH_LINEAGE_MAX: the oldest are missing */

@@ -562,13 +562,13 @@ static const struct {
 	const char *name;
 	void (*fn)(struct kt *kt);
 } cases[] = {
-	{ "redirect", redirect },  { "denials", denials },	{ "dns", dns },
-	{ "identity", identity },  { "scripts", scripts },	{ "taint", taint },
-	{ "adoption", adoption },  { "cleanup", cleanup },	{ "policy", case_policy },
-	{ "swap", case_swap },	   { "reuse", case_reuse },	{ "mounts", case_mounts },
-	{ "cheats", case_cheats }, { "fresh", case_fresh },	{ "strangers", case_strangers },
-	{ "quota", case_quota },   { "cgroups", case_cgroups }, { "inspect", case_inspect },
-	{ "watch", case_watch },
+	{ "redirect", redirect },    { "denials", denials },	      { "dns", dns },
+	{ "identity", identity },    { "scripts", scripts },	      { "taint", taint },
+	{ "adoption", adoption },    { "cleanup", cleanup },	      { "policy", case_policy },
+	{ "swap", case_swap },	     { "reuse", case_reuse },	      { "mounts", case_mounts },
+	{ "cheats", case_cheats },   { "fresh", case_fresh },	      { "content", case_content },
+	{ "loader", case_loader },   { "strangers", case_strangers }, { "quota", case_quota },
+	{ "cgroups", case_cgroups }, { "inspect", case_inspect },     { "watch", case_watch },
 };
 
 int main(int argc, char **argv)

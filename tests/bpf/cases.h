@@ -27,6 +27,8 @@ void case_reuse(struct kt *kt);
 void case_mounts(struct kt *kt);
 void case_cheats(struct kt *kt);
 void case_fresh(struct kt *kt);
+void case_content(struct kt *kt);
+void case_loader(struct kt *kt);
 void case_strangers(struct kt *kt);
 void case_quota(struct kt *kt);
 void case_cgroups(struct kt *kt);

@@ -16,7 +16,6 @@
 enum {
 	BUCKETS = 4096,
 	SLICE_BYTES = 1 << 20,
-	SETTLE_MS = 20, /* how often a freshly changed file is looked at again */
 	WAITERS_MAX = 1024, /* questions of proxies about one file being hashed */
 	QUEUE_MAX = 64, /* files of one sandbox open for hashing; each costs a descriptor */
 	FIRST_USES_MAX = 131072, /* paths remembered per sandbox; further ones stay UNKNOWN */
@@ -46,6 +45,7 @@ struct ident {
 	uint32_t status; /* enum osh_exe_status */
 	uint8_t sha256[OSH_SHA256_BYTES], first[OSH_SHA256_BYTES];
 	int fd;
+	struct osh_kern_run run; /* through which @fd was opened */
 	struct osh_sha256 *hash;
 	struct osh_list waiters;
 	unsigned int nwaiters;
@@ -178,6 +178,8 @@ static const struct content *find_content(const struct osh_idents *ids, const st
 {
 	const struct content *c = ids->contents[key_bucket(&exe->ident.key)];
 
+	if (exe->flags & OSH_EXE_ONE_RUN)
+		return NULL; /* the key does not stand for the content */
 	for (; c; c = c->next)
 		if (memcmp(&c->key, &exe->ident.key, sizeof(c->key)) == 0 && c->size == exe->size)
 			return c;
@@ -187,8 +189,10 @@ static const struct content *find_content(const struct osh_idents *ids, const st
 static void keep_content(struct osh_idents *ids, const struct ident *id)
 {
 	uint32_t bucket = key_bucket(&id->exe.ident.key);
-	struct content *c = ids->ncontents < CONTENTS_MAX ? malloc(sizeof(*c)) : NULL;
+	struct content *c = NULL;
 
+	if (!(id->exe.flags & OSH_EXE_ONE_RUN) && ids->ncontents < CONTENTS_MAX)
+		c = malloc(sizeof(*c));
 	if (!c)
 		return; /* only a cache */
 	c->key = id->exe.ident.key;
@@ -219,18 +223,13 @@ static void ident_done(struct osh_idents *ids, struct ident *id, int err)
 		osh_kmap_add_exe(osh_sb_by_id(ids->m, id->exe.ident.sandbox), id->exe.id);
 }
 
-/* The file may have changed while it was read: its key must still be the one that ran. */
+/* The file may have changed while it was read. */
 static int finish_hash(struct osh_idents *ids, struct ident *id)
 {
-	struct osh_exe_key key;
-	uint64_t size;
-	int r = osh_kern_file_key(ids->m->kern, id->fd, &key, &size);
+	int r = osh_kern_exe_confirm(ids->m->kern, &id->exe, id->fd, &id->run);
 
-	if (r < 0)
-		return r;
-	if (memcmp(&key, &id->exe.ident.key, sizeof(key)) != 0)
-		return -ESTALE;
-	r = osh_sha256_end(id->hash, id->sha256);
+	if (r == 0)
+		r = osh_sha256_end(id->hash, id->sha256);
 	if (r == 0)
 		keep_content(ids, id);
 	return r;
@@ -260,16 +259,6 @@ static unsigned int queued_of(const struct osh_idents *ids, uint32_t sandbox)
 	return n;
 }
 
-static bool has_open(const struct osh_idents *ids)
-{
-	const struct osh_list *it;
-
-	osh_list_for_each (it, &ids->queue)
-		if (osh_list_entry(it, struct ident, queue)->fd >= 0)
-			return true;
-	return false;
-}
-
 static void work_slice(struct osh_timer *timer)
 {
 	static char buf[SLICE_BYTES];
@@ -284,15 +273,7 @@ static void work_slice(struct osh_timer *timer)
 	ids->served = id->exe.ident.sandbox;
 	osh_list_del(&id->queue);
 	osh_list_add_tail(&ids->queue, &id->queue);
-	if (id->fd < 0) {
-		r = osh_kern_exe_open(ids->m->kern, &id->exe, &id->fd);
-		if (r == -EAGAIN) { /* changed a moment ago: let it settle, go on with the others */
-			osh_timer_set(ids->m->loop, &ids->work, has_open(ids) ? 0 : SETTLE_MS,
-				      work_slice);
-			return;
-		}
-	}
-	n = r == 0 ? read(id->fd, buf, sizeof(buf)) : 0;
+	n = read(id->fd, buf, sizeof(buf));
 	if (n > 0)
 		r = osh_sha256_add(id->hash, buf, (size_t)n);
 	else if (n < 0 && errno != EINTR)
@@ -319,9 +300,7 @@ static void start_hash(struct osh_idents *ids, struct ident *id)
 	} else if (queued_of(ids, id->exe.ident.sandbox) >= QUEUE_MAX) {
 		r = -EAGAIN;
 	} else {
-		r = osh_kern_exe_open(ids->m->kern, &id->exe, &id->fd);
-		if (r == -EAGAIN)
-			r = 0; /* work_slice() tries again */
+		r = osh_kern_exe_open(ids->m->kern, &id->exe, &id->fd, &id->run);
 		id->hash = r == 0 ? osh_sha256_new() : NULL;
 		if (r == 0 && !id->hash)
 			r = -ENOMEM;

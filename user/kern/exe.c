@@ -380,6 +380,7 @@ struct opener {
 	const struct osh_exe *exe;
 	bool by_path;
 	int fd, err;
+	struct osh_kern_run run;
 };
 
 /* Ends the walk with -ECANCELED once the file is open. */
@@ -400,6 +401,8 @@ static int try_open(pid_t tgid, const struct osh_task *task, void *arg)
 		return 0;
 	}
 	o->fd = fd;
+	if (!o->by_path)
+		o->run = (struct osh_kern_run){ tgid, task->exec_id };
 	return -ECANCELED;
 }
 
@@ -421,23 +424,13 @@ int osh_clock_set(struct osh_kern *kern)
 	return 0;
 }
 
-/* Changes from here on give another ctime: a tick is 10 ms at most, this is a wide margin. */
-static bool is_settled(const struct osh_exe_key *key)
-{
-	int64_t age = clock_ns(CLOCK_REALTIME) - key->ctime_s * 1000000000ll - key->ctime_ns;
-
-	/* far in the future: the clock was set back, and changes now show as well */
-	return age < -OSH_EXE_SETTLE_MS * 1000000ll || age > OSH_EXE_SETTLE_MS * 1000000ll;
-}
-
-int osh_kern_exe_open(struct osh_kern *kern, const struct osh_exe *exe, int *ret_fd)
+int osh_kern_exe_open(struct osh_kern *kern, const struct osh_exe *exe, int *ret_fd,
+		      struct osh_kern_run *ret_run)
 {
 	struct opener o = { .kern = kern, .exe = exe, .fd = -1, .err = -ENOENT };
 	struct osh_task first;
 	int r;
 
-	if ((exe->flags & OSH_EXE_WRITABLE) && !is_settled(&exe->ident.key))
-		return -EAGAIN;
 	/* most often it still runs; going through every process of every sandbox is slow */
 	r = osh_kern_task_get(kern, (pid_t)exe->first_tgid, &first);
 	if (r == 0)
@@ -445,13 +438,37 @@ int osh_kern_exe_open(struct osh_kern *kern, const struct osh_exe *exe, int *ret
 	if (o.fd < 0)
 		r = osh_kern_task_each(kern, exe->ident.sandbox, try_open, &o);
 	if (r == 0 && o.fd < 0 && exe->path_len &&
-	    !(exe->flags & (OSH_EXE_UNUSABLE | OSH_EXE_FRESH))) {
+	    !(exe->flags & (OSH_EXE_UNUSABLE | OSH_EXE_ONE_RUN))) {
 		o.by_path = true;
 		r = osh_kern_task_each(kern, exe->ident.sandbox, try_open, &o);
 	}
 	if (o.fd >= 0) {
 		*ret_fd = o.fd;
+		*ret_run = o.run;
 		return 0;
 	}
 	return r < 0 ? r : o.err;
+}
+
+int osh_kern_exe_confirm(struct osh_kern *kern, const struct osh_exe *exe, int fd,
+			 const struct osh_kern_run *run)
+{
+	osh_auto_close int now = -1;
+	struct osh_task task;
+	int r;
+
+	if (!(exe->flags & OSH_EXE_ONE_RUN))
+		return check_key(kern, fd, exe);
+	if (!run->tgid)
+		return -ESTALE;
+	/* the memory first: some kernels let go of it, and the file, before the row goes */
+	now = open_running(run->tgid);
+	if (now < 0)
+		return now == -ENOENT ? -ESTALE : now;
+	r = check_key(kern, now, exe);
+	if (r == 0)
+		r = osh_kern_task_get(kern, run->tgid, &task);
+	if (r < 0)
+		return r == -ENOENT ? -ESTALE : r;
+	return task.exe == exe->id && task.exec_id == run->exec_id ? 0 : -ESTALE;
 }

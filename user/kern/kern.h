@@ -140,15 +140,25 @@ int osh_kern_task_each(struct osh_kern *kern, uint32_t sandbox,
 /* The kernel's identity of an open file of ours, and its size. */
 int osh_kern_file_key(struct osh_kern *kern, int fd, struct osh_exe_key *ret_key,
 		      uint64_t *ret_size) OSH_MUST_CHECK;
+/* A process that runs an executable; tgid 0: none, the file was reached by its path. */
+struct osh_kern_run {
+	pid_t tgid;
+	uint64_t exec_id;
+};
 /*
  * Open the very file exe @exe stands for, to hash it: through /proc/<pid>/exe of a process that runs
  * it, else by its path under such a process's root; the kernel key of what was opened must be
- * @exe's. -ESTALE: it is another file now; -ENOENT: no process left to reach it through; -EAGAIN:
- * the file changed a moment ago, try again after OSH_EXE_SETTLE_MS. What is then read from *ret_fd is
- * what ran, if osh_kern_file_key() still gives @exe's key at the end. A FRESH one is only reached
- * through the process that runs it: while that lives the file cannot be written.
+ * @exe's. One of ONE_RUN is only reached through its process: while that lives nobody can write to
+ * the file. -ESTALE: it is another file now; -ENOENT: no process left to reach it through.
  */
-int osh_kern_exe_open(struct osh_kern *kern, const struct osh_exe *exe, int *ret_fd) OSH_MUST_CHECK;
+int osh_kern_exe_open(struct osh_kern *kern, const struct osh_exe *exe, int *ret_fd,
+		      struct osh_kern_run *ret_run) OSH_MUST_CHECK;
+/*
+ * After the last byte of @fd was read: is what was read what ran? The key is still @exe's, and of
+ * ONE_RUN the process still runs it. -ESTALE: no.
+ */
+int osh_kern_exe_confirm(struct osh_kern *kern, const struct osh_exe *exe, int fd,
+			 const struct osh_kern_run *run) OSH_MUST_CHECK;
 /* Forget executables of @sandbox (0: all) that no live task or its lineage refers to. */
 int osh_kern_exe_sweep(struct osh_kern *kern, uint32_t sandbox) OSH_MUST_CHECK;
 

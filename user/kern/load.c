@@ -15,6 +15,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #include "openshell.skel.h"
 
@@ -132,6 +133,17 @@ static bool is_wanted(const struct kprog_def *def, const struct osh_kern_opts *o
 	}
 }
 
+/* The bit moved in 6.14. */
+static uint32_t fmode_backing(void)
+{
+	struct utsname u;
+	unsigned int major = 0, minor = 0;
+
+	if (uname(&u) == 0)
+		(void)sscanf(u.release, "%u.%u", &major, &minor); /* else: as in old ones */
+	return major > 6 || (major == 6 && minor >= 14) ? 1u << 24 : 1u << 25;
+}
+
 static void set_tunables(struct openshell_bpf *skel, const struct osh_kern_opts *opts)
 {
 	skel->rodata->osh_cfg_deny_errno = (uint32_t)(opts->deny_errno ? opts->deny_errno
@@ -140,6 +152,7 @@ static void set_tunables(struct openshell_bpf *skel, const struct osh_kern_opts 
 	skel->rodata->osh_cfg_nr_mmap = __NR_mmap;
 	skel->rodata->osh_cfg_nr_mprotect = __NR_mprotect;
 	skel->rodata->osh_cfg_nr_pkey = __NR_pkey_mprotect;
+	skel->rodata->osh_cfg_fmode_backing = fmode_backing();
 }
 
 /*

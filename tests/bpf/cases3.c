@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* Cases about files that change: an identity must not outlive the content it was given for. */
+#include "kt.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/str.h"
+#include "cases.h"
+
+enum { SETTLE_US = 2 * OSH_EXE_SETTLE_MS * 1000 };
+
+/* Run a copy of the client at @path; what it was taken for. */
+static bool run_copy(struct kt *kt, struct kt_sandbox *sb, const char *path, struct osh_exe *ret)
+{
+	struct osh_flow_rec rec;
+	char args[256];
+
+	(void)snprintf(args, sizeof(args), "spawn %s client connect plain 10.0.0.1 80", path);
+	memset(ret, 0, sizeof(*ret));
+	return arrives(kt, sb, args, sb->tcp4, NULL, &rec) && rec.exe &&
+	       osh_kern_exe_get(kt->kern, rec.exe, ret) == 0;
+}
+
+/* A process that sleeps, running a copy of /bin/sleep at @path; what it is taken for. */
+static pid_t run_sleeper(struct kt *kt, struct kt_sandbox *sb, char *path, struct osh_exe *ret)
+{
+	char *argv[] = { path, (char[]){ "1000" }, NULL };
+	struct osh_task task = { 0 };
+	pid_t pid;
+	int i;
+
+	if (kt_copy("/bin/sleep", path) < 0)
+		return -1;
+	pid = kt_spawn(kt, sb, argv, NULL, NULL);
+	for (i = 0; pid > 0 && i < 2000; i++) {
+		if (osh_kern_task_get(kt->kern, pid, &task) == 0 && task.exe &&
+		    osh_kern_exe_get(kt->kern, task.exe, ret) == 0 && strcmp(ret->path, path) == 0)
+			return pid;
+		(void)usleep(1000);
+	}
+	return -1;
+}
+
+/* A shared mapping that can write to @path; the descriptor is closed again. */
+static char *map_shared(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	char *p;
+
+	if (fd < 0)
+		return NULL;
+	p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	(void)close(fd);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/*
+ * Change a byte of @path in a place that nothing depends on: the ELF header's padding. Read before
+ * it is written, it is mapped for writing without the kernel taking note.
+ */
+static bool change_by_mapping(const char *path)
+{
+	char *p = map_shared(path);
+	volatile char *pad = p + EI_NIDENT - 1;
+	char was;
+
+	if (!p)
+		return false;
+	was = *pad;
+	*pad = (char)(was ^ 1);
+	return munmap(p, 65536) == 0;
+}
+
+/* A file changed a moment ago could change again without a trace: no two runs share an identity. */
+void case_fresh(struct kt *kt)
+{
+	struct osh_exe one, two;
+	struct osh_kern_run run;
+	struct kt_sandbox sb;
+	char copy[128];
+	int fd;
+	pid_t pid;
+
+	NEED(kt_sandbox_make(kt, &sb) == 0);
+	NEED(kt_publish_all(kt, &sb, 1) == 0);
+	(void)snprintf(copy, sizeof(copy), "%s/copy", kt->tmp);
+	NEED(kt_copy(kt_self(), copy) == 0);
+	NEED(run_copy(kt, &sb, copy, &one));
+	/* again within the same tick, as far as the file's times can tell */
+	NEED(kt_copy(kt_self(), copy) == 0);
+	NEED(run_copy(kt, &sb, copy, &two));
+	CHECK(one.id != two.id && (one.flags & two.flags & OSH_EXE_ONE_RUN));
+	CHECK(osh_kern_exe_open(kt->kern, &two, &fd, &run) == -ENOENT); /* nobody runs it */
+
+	/* still running: reachable through the process, and only as long as that runs it */
+	pid = run_sleeper(kt, &sb, copy, &one);
+	NEED(pid > 0);
+	CHECK(one.flags & OSH_EXE_ONE_RUN);
+	NEED(osh_kern_exe_open(kt->kern, &one, &fd, &run) == 0);
+	CHECK(run.tgid == pid);
+	CHECK(osh_kern_exe_confirm(kt->kern, &one, fd, &run) == 0);
+	CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+	CHECK(osh_kern_exe_confirm(kt->kern, &one, fd, &run) == -ESTALE);
+	(void)close(fd);
+	kt_sandbox_drop(kt, &sb);
+}
+
+/*
+ * tmpfs: a write through a mapping leaves no trace in the file's times, so equal times say nothing
+ * about equal content.
+ */
+static void on_tmpfs(struct kt *kt, struct kt_sandbox *sb)
+{
+	struct osh_exe one, two;
+	struct stat before, after;
+	char copy[128], *p;
+
+	(void)snprintf(copy, sizeof(copy), "%s/old", kt->tmp);
+	NEED(kt_copy(kt_self(), copy) == 0);
+	(void)usleep(SETTLE_US);
+	NEED(run_copy(kt, sb, copy, &one));
+	CHECK((one.flags & OSH_EXE_ONE_RUN) && !(one.flags & OSH_EXE_WRITERS));
+	NEED(stat(copy, &before) == 0);
+	NEED(change_by_mapping(copy));
+	NEED(stat(copy, &after) == 0);
+	printf("tmpfs: a mapped write %s ctime\n",
+	       before.st_ctim.tv_nsec == after.st_ctim.tv_nsec ? "does not move" : "moves");
+	NEED(run_copy(kt, sb, copy, &two));
+	CHECK(one.id != two.id);
+
+	/* whoever holds it open for writing keeps it from running, or from being anybody */
+	p = map_shared(copy);
+	NEED(p != NULL);
+	CHECK(!run_copy(kt, sb, copy, &two) || (two.flags & OSH_EXE_WRITERS));
+	CHECK(munmap(p, 65536) == 0);
+	NEED(run_copy(kt, sb, copy, &two));
+	CHECK(!(two.flags & OSH_EXE_WRITERS));
+}
+
+/* A filesystem whose times can be relied on: one id until something changes, then another. */
+static void on_disk(struct kt *kt, struct kt_sandbox *sb)
+{
+	struct mount_attr attr = { .attr_clr = MOUNT_ATTR_RDONLY };
+	char self[PATH_MAX], disk[128], copy[256];
+	struct osh_exe one, two;
+	struct statfs fs;
+
+	(void)osh_strlcpy(self, kt_self(), sizeof(self));
+	(void)snprintf(disk, sizeof(disk), "%s/disk", kt->tmp);
+	NEED(mkdir(disk, 0755) == 0);
+	NEED(mount(dirname(self), disk, NULL, MS_BIND, NULL) == 0);
+	NEED(syscall(SYS_mount_setattr, AT_FDCWD, disk, 0, &attr, sizeof(attr)) == 0);
+	NEED(statfs(disk, &fs) == 0);
+	if (fs.f_type != 0xef53 && fs.f_type != 0x58465342 && fs.f_type != 0x9123683e) {
+		printf("the build is on none of ext4, xfs, btrfs: nothing to see there\n");
+		return;
+	}
+	(void)snprintf(copy, sizeof(copy), "%s/osh-kt-%d", disk, (int)getpid());
+	CHECK(kt_copy(kt_self(), copy) == 0);
+	(void)usleep(SETTLE_US);
+	CHECK(run_copy(kt, sb, copy, &one) && run_copy(kt, sb, copy, &two));
+	CHECK(one.id == two.id && (one.flags & OSH_EXE_WRITABLE));
+	CHECK(!(one.flags & (OSH_EXE_ONE_RUN | OSH_EXE_WRITERS)));
+	CHECK(change_by_mapping(copy));
+	CHECK(run_copy(kt, sb, copy, &two) && two.id != one.id);
+	CHECK(two.flags & OSH_EXE_ONE_RUN); /* changed a moment ago */
+	(void)usleep(SETTLE_US);
+	CHECK(run_copy(kt, sb, copy, &two) && two.id != one.id);
+	CHECK(!(two.flags & OSH_EXE_ONE_RUN));
+	(void)unlink(copy);
+}
+
+/*
+ * overlayfs lets a program start while somebody has a writable mapping of it, and write to it while
+ * it runs: such a program is nobody.
+ */
+static void on_overlay(struct kt *kt, struct kt_sandbox *sb)
+{
+	char dir[4][128], opts[512], copy[160], *p;
+	static const char *const names[] = { "lower", "upper", "work", "merged" };
+	struct osh_exe exe;
+
+	for (int i = 0; i < 4; i++) {
+		(void)snprintf(dir[i], sizeof(dir[i]), "%s/%s", kt->tmp, names[i]);
+		NEED(mkdir(dir[i], 0755) == 0);
+	}
+	(void)snprintf(opts, sizeof(opts), "lowerdir=%s,upperdir=%s,workdir=%s", dir[0], dir[1],
+		       dir[2]);
+	if (mount("overlay", dir[3], "overlay", MS_NOSUID | MS_NODEV, opts) < 0) {
+		printf("no overlayfs here\n");
+		return;
+	}
+	(void)snprintf(copy, sizeof(copy), "%s/copy", dir[3]);
+	NEED(kt_copy(kt_self(), copy) == 0);
+	(void)usleep(SETTLE_US);
+	NEED(run_copy(kt, sb, copy, &exe));
+	CHECK((exe.flags & OSH_EXE_ONE_RUN) && !(exe.flags & OSH_EXE_UNUSABLE));
+	p = map_shared(copy);
+	NEED(p != NULL);
+	CHECK(!run_copy(kt, sb, copy, &exe) || (exe.flags & OSH_EXE_WRITERS));
+	CHECK(munmap(p, 65536) == 0);
+	NEED(run_copy(kt, sb, copy, &exe));
+	CHECK(!(exe.flags & OSH_EXE_UNUSABLE));
+}
+
+void case_content(struct kt *kt)
+{
+	struct kt_sandbox sb;
+
+	NEED(kt_sandbox_make(kt, &sb) == 0);
+	NEED(kt_publish_all(kt, &sb, 1) == 0);
+	on_tmpfs(kt, &sb);
+	if (!kt_failures)
+		on_disk(kt, &sb);
+	if (!kt_failures)
+		on_overlay(kt, &sb);
+	kt_sandbox_drop(kt, &sb);
+}
+
+/* Give the ELF file at @path another loader: at most as long as the one it has. */
+static bool set_interp(const char *path, const char *interp)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	Elf64_Ehdr eh;
+	Elf64_Phdr ph;
+	bool ok = false;
+
+	if (fd < 0 || pread(fd, &eh, sizeof(eh), 0) != sizeof(eh))
+		return false;
+	for (int i = 0; !ok && i < eh.e_phnum; i++) {
+		off_t at = (off_t)(eh.e_phoff + (unsigned int)i * sizeof(ph));
+
+		if (pread(fd, &ph, sizeof(ph), at) != sizeof(ph) || ph.p_type != PT_INTERP)
+			continue;
+		ok = strlen(interp) < ph.p_filesz &&
+		     pwrite(fd, interp, strlen(interp) + 1, (off_t)ph.p_offset) > 0;
+		ph.p_filesz = ph.p_memsz = strlen(interp) + 1;
+		ok = ok && pwrite(fd, &ph, sizeof(ph), at) == sizeof(ph);
+	}
+	(void)close(fd);
+	return ok;
+}
+
+/* The loader that a program asks for runs with its identity: it must not be one anybody can change. */
+void case_loader(struct kt *kt)
+{
+	static const char *const loaders[] = { "/lib64/ld-linux-x86-64.so.2",
+					       "/lib/ld-linux-aarch64.so.1" };
+	char copy[128], args[256], loader[80];
+	struct osh_flow_rec rec;
+	struct kt_sandbox sb;
+
+	NEED(kt_sandbox_make(kt, &sb) == 0);
+	NEED(kt_publish_all(kt, &sb, 1) == 0);
+	(void)snprintf(copy, sizeof(copy), "%s/copy", kt->tmp);
+	(void)snprintf(loader, sizeof(loader), "%s/l", kt->tmp);
+	(void)snprintf(args, sizeof(args), "spawn %s client connect plain 10.0.0.1 80", copy);
+	NEED(kt_copy(kt_self(), copy) == 0);
+	NEED(arrives(kt, &sb, args, sb.tcp4, NULL, &rec));
+	CHECK(rec.exe && !(rec.flags & OSH_RUN_TAINTED));
+	CHECK(kt_copy(loaders[0], loader) == 0 || kt_copy(loaders[1], loader) == 0);
+	NEED(set_interp(copy, loader));
+	NEED(arrives(kt, &sb, args, sb.tcp4, NULL, &rec));
+	CHECK(rec.flags & OSH_RUN_MAPPED);
+	kt_sandbox_drop(kt, &sb);
+}
