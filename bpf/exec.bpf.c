@@ -305,7 +305,7 @@ static __always_inline __u32 exe_id(struct scratch *s, struct osh_sb *sb, struct
 				    __u32 off)
 {
 	struct osh_kev_exe *ev;
-	__u32 *known, id, len = OSH_PATH_MAX - off, share;
+	__u32 *known, id, len = OSH_PATH_MAX - off, share, n;
 
 	known = bpf_map_lookup_elem(&osh_exe_ids, &s->exe.ident);
 	if (known)
@@ -313,10 +313,20 @@ static __always_inline __u32 exe_id(struct scratch *s, struct osh_sb *sb, struct
 
 	/* a build that makes and runs programs all day leaves room for those of the system */
 	share = s->exe.flags & OSH_EXE_WRITABLE ? OSH_EXE_PER_SANDBOX / 2 : OSH_EXE_PER_SANDBOX;
-	if (__sync_fetch_and_add(&sb->exe_count, 1) >= share) {
+	n = __sync_fetch_and_add(&sb->exe_count, 1);
+	if (n >= share) {
 		__sync_fetch_and_add(&sb->exe_count, -1);
 		count(OSH_CTR_EXE_FULL);
 		return 0;
+	}
+	if (n == OSH_EXE_PRESSURE) {
+		struct osh_kev_pressure *p = event_new(OSH_KEV_PRESSURE, sizeof(*p));
+
+		if (p) {
+			p->sandbox = sb->id;
+			p->pad = 0;
+			event_send(p);
+		}
 	}
 	__builtin_memset(s->exe.path, 0, sizeof(s->exe.path));
 	/* one byte of the path field stays 0; an empty path is legal (memfd) */

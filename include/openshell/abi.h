@@ -24,6 +24,7 @@
 #define OSH_EXE_PER_SANDBOX \
 	8192 /* further ones stay unknown (exe id 0): a sandbox starves only
 			       itself; files on writable mounts get half of it */
+#define OSH_EXE_PRESSURE     (OSH_EXE_PER_SANDBOX / 4) /* so many call for a sweep */
 #define OSH_EXE_SETTLE_MS    100 /* far above the tick that file times are taken from */
 #define OSH_TASK_PER_SANDBOX 8192 /* further ones have no identity and are denied */
 #define OSH_TASK_MAX	     65536
@@ -267,6 +268,7 @@ enum osh_kev_type {
 	OSH_KEV_EXE = 1, /* struct osh_kev_exe: a new exe id */
 	OSH_KEV_DENY = 2, /* struct osh_kev_deny */
 	OSH_KEV_TAINT = 3, /* struct osh_kev_taint */
+	OSH_KEV_PRESSURE = 4, /* struct osh_kev_pressure: time to sweep */
 };
 
 struct osh_kev {
@@ -301,6 +303,13 @@ struct osh_kev_taint {
 	__u32 flags; /* what was added */
 };
 _Static_assert(sizeof(struct osh_kev_taint) == 64, "abi");
+
+struct osh_kev_pressure {
+	struct osh_kev h;
+	__u32 sandbox; /* has used up much of its share of exe ids */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct osh_kev_pressure) == 24, "abi");
 
 enum osh_kop {
 	OSH_KOP_NONE = 0,

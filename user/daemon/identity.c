@@ -12,13 +12,14 @@
 
 #include "base/log.h"
 #include "base/sha256.h"
+#include "policy/image.h"
+#include "state/firstuse.h"
 
 enum {
 	BUCKETS = 4096,
 	SLICE_BYTES = 1 << 20,
 	WAITERS_MAX = 1024, /* questions of proxies about one file being hashed */
 	QUEUE_MAX = 64, /* files of one sandbox open for hashing; each costs a descriptor */
-	FIRST_USES_MAX = 131072, /* paths remembered per sandbox; further ones stay UNKNOWN */
 };
 
 /* Larger files stay UNKNOWN: a sparse file costs its sandbox nothing, and us the time to read it. */
@@ -51,14 +52,6 @@ struct ident {
 	unsigned int nwaiters;
 };
 
-/* First hash of a path in a sandbox. */
-struct first_use {
-	struct first_use *next;
-	uint32_t sandbox;
-	uint8_t sha256[OSH_SHA256_BYTES];
-	char path[];
-};
-
 /* Hash of a file content, for the same file under other paths and sandboxes. */
 struct content {
 	struct content *next;
@@ -70,7 +63,6 @@ struct content {
 struct osh_idents {
 	struct osh_monitor *m;
 	struct ident *by_id[BUCKETS];
-	struct first_use *first[BUCKETS];
 	struct content *contents[BUCKETS];
 	unsigned int ncontents;
 	struct osh_list queue;
@@ -87,11 +79,6 @@ static uint32_t hash_bytes(const void *data, size_t n, uint32_t h)
 	for (size_t i = 0; i < n; i++)
 		h = (h ^ p[i]) * 16777619u;
 	return h;
-}
-
-static uint32_t path_bucket(uint32_t sandbox, const char *path)
-{
-	return hash_bytes(path, strlen(path), 2166136261u ^ sandbox) % BUCKETS;
 }
 
 static uint32_t key_bucket(const struct osh_exe_key *key)
@@ -132,31 +119,33 @@ static void answer_waiters(struct ident *id)
 
 /* ---- trust on first use ---- */
 
+static struct osh_firsts *firsts_of(struct osh_sandbox *sb)
+{
+	int r;
+
+	if (sb->firsts)
+		return sb->firsts;
+	r = osh_firsts_open(sb->state_fd, sb->proc.netns_cookie, &sb->firsts);
+	if (r < 0)
+		return NULL;
+	r = osh_firsts_error(sb->firsts);
+	if (r < 0)
+		osh_events_log(sb->m, sb, OSH_REC_ERROR,
+			       "First uses of binaries are not readable (%s): those in writable "
+			       "places match nothing until the sandbox is restarted",
+			       r == -EBADMSG ? "damaged" : strerror(-r));
+	return sb->firsts;
+}
+
 static void check_first_use(struct osh_idents *ids, struct ident *id)
 {
-	uint32_t bucket = path_bucket(id->exe.ident.sandbox, id->exe.path);
-	size_t n = strlen(id->exe.path);
-	struct first_use *f;
+	struct osh_sandbox *sb = osh_sb_by_id(ids->m, id->exe.ident.sandbox);
+	struct osh_firsts *firsts = sb ? firsts_of(sb) : NULL;
 
-	for (f = ids->first[bucket]; f; f = f->next)
-		if (f->sandbox == id->exe.ident.sandbox && strcmp(f->path, id->exe.path) == 0)
-			break;
-	if (!f) {
-		struct osh_sandbox *sb = osh_sb_by_id(ids->m, id->exe.ident.sandbox);
-
-		f = sb && sb->first_uses < FIRST_USES_MAX ? malloc(sizeof(*f) + n + 1) : NULL;
-		if (!f) {
-			id->status = OSH_EXE_UNKNOWN;
-			return;
-		}
-		sb->first_uses++;
-		f->sandbox = id->exe.ident.sandbox;
-		memcpy(f->sha256, id->sha256, sizeof(f->sha256));
-		memcpy(f->path, id->exe.path, n + 1);
-		f->next = ids->first[bucket];
-		ids->first[bucket] = f;
-	}
-	memcpy(id->first, f->sha256, sizeof(id->first));
+	id->status = OSH_EXE_UNKNOWN;
+	if (!firsts || osh_firsts_check(firsts, id->exe.path, id->exe.flags & OSH_EXE_WRITABLE,
+					id->sha256, id->first) < 0)
+		return;
 	id->status = memcmp(id->first, id->sha256, sizeof(id->first)) == 0 ? OSH_EXE_OK
 									   : OSH_EXE_MISMATCH;
 }
@@ -349,11 +338,45 @@ static struct ident *get(struct osh_idents *ids, uint32_t exe)
 	return id;
 }
 
+/* Could the policy mean this path, whatever the content? */
+static bool is_named(const struct osh_image *img, struct osh_str path)
+{
+	struct osh_image_binary bin;
+	uint64_t self, inherit;
+
+	osh_image_binary_mask(img, path, NULL, &self, &inherit);
+	if (self | inherit)
+		return true;
+	for (size_t c = 0; c < osh_image_class_count(img); c++) {
+		for (size_t i = 0; i < osh_image_class_size(img, c); i++) {
+			osh_image_class_binary(img, c, i, &bin);
+			if (bin.sha256 && (bin.is_glob || osh_str_eq(bin.pattern, path)))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * Every new executable is read when it starts, so that its hash is known when it is gone. But one
+ * that has an id of its own each time it runs could keep us busy for ever: that is read if it
+ * matters, or when somebody asks.
+ */
+static bool is_worth_reading(struct osh_monitor *m, const struct ident *id)
+{
+	const struct osh_sandbox *sb = osh_sb_by_id(m, id->exe.ident.sandbox);
+
+	if (!(id->exe.flags & OSH_EXE_ONE_RUN))
+		return true;
+	return sb && sb->active.image && is_named(sb->active.image, osh_str(id->exe.path));
+}
+
 void osh_idents_on_exe(struct osh_monitor *m, uint32_t exe, uint32_t sandbox)
 {
 	struct ident *id = get(m->idents, exe);
 
-	if (id && id->exe.ident.sandbox == sandbox && id->state == IDENT_NEW)
+	if (id && id->exe.ident.sandbox == sandbox && id->state == IDENT_NEW &&
+	    is_worth_reading(m, id))
 		start_hash(m->idents, id);
 }
 
@@ -430,19 +453,11 @@ void osh_idents_forget(struct osh_monitor *m, uint32_t sandbox)
 			*at = id->next;
 			ident_free(id);
 		}
-		for (struct first_use **at = &ids->first[i]; *at;) {
-			struct first_use *f = *at;
-
-			if (sandbox && f->sandbox != sandbox) {
-				at = &f->next;
-				continue;
-			}
-			*at = f->next;
-			free(f);
-		}
 	}
-	if (sb)
-		sb->first_uses = 0;
+	if (sb) {
+		sb->firsts = osh_firsts_free(sb->firsts);
+		osh_firsts_remove(sb->state_fd);
+	}
 }
 
 static int visit(const struct ident *id, osh_ident_fn *fn, void *arg)

@@ -30,6 +30,8 @@ enum {
 	CANARY_AGAIN_MS = 5000, /* it could not tell: no process, no memory */
 	CANARY_MISSES_MAX = 6,
 	SWEEP_MS = 60000,
+	SWEEP_AGAIN_MS = 100, /* far longer than an exec takes in the kernel */
+	PRESSURE_MS = 1000,
 	FLOW_AGE_MS = 120000,
 	KERN_BATCH = 512,
 };
@@ -162,6 +164,39 @@ static void on_repoll(struct osh_timer *timer)
 	drain_kernel(osh_container_of(timer, struct osh_monitor, kern_repoll));
 }
 
+static void on_sweep(struct osh_timer *timer)
+{
+	struct osh_monitor *m = osh_container_of(timer, struct osh_monitor, sweep);
+	int r = osh_kern_flow_sweep(m->kern, FLOW_AGE_MS);
+
+	osh_fdstore_finish(); /* whoever was to be adopted has been by now */
+
+	if (r == 0)
+		r = osh_kern_exe_sweep(m->kern, 0);
+	if (r == 0)
+		osh_idents_sweep(m);
+	if (r < 0)
+		osh_log_warn_errno(r, "cannot sweep the kernel's tables, trying again in a minute");
+	if (m->sweeps_left)
+		m->sweeps_left--;
+	osh_timer_set(m->loop, &m->sweep, m->sweeps_left ? SWEEP_AGAIN_MS : SWEEP_MS, on_sweep);
+}
+
+/*
+ * A sandbox has used many exe ids: do not wait for the next round. It takes two sweeps to free one;
+ * a sandbox that goes on and on gets its sweeps at intervals, and unknown executables in between.
+ */
+static void on_pressure(struct osh_monitor *m)
+{
+	uint64_t now = osh_loop_now_ms(m->loop);
+
+	if (m->sweeps_left || now - m->pressure_ms < PRESSURE_MS)
+		return;
+	m->pressure_ms = now;
+	m->sweeps_left = 2;
+	osh_timer_set(m->loop, &m->sweep, 0, on_sweep);
+}
+
 static void on_kernel_event(const struct osh_kev *ev, void *arg)
 {
 	struct osh_monitor *m = arg;
@@ -172,7 +207,10 @@ static void on_kernel_event(const struct osh_kev *ev, void *arg)
 		osh_idents_on_exe(m, exe->exe, exe->sandbox);
 		return;
 	}
-	osh_events_kernel(m, ev);
+	if (ev->type == OSH_KEV_PRESSURE)
+		on_pressure(m);
+	else
+		osh_events_kernel(m, ev);
 }
 
 static void drain_kernel(struct osh_monitor *m)
@@ -284,22 +322,6 @@ static void on_canary(struct osh_timer *timer)
 	}
 	m->canary_misses = 0;
 	osh_timer_set(m->loop, &m->canary, CANARY_MS, on_canary);
-}
-
-static void on_sweep(struct osh_timer *timer)
-{
-	struct osh_monitor *m = osh_container_of(timer, struct osh_monitor, sweep);
-	int r = osh_kern_flow_sweep(m->kern, FLOW_AGE_MS);
-
-	osh_fdstore_finish(); /* whoever was to be adopted has been by now */
-
-	if (r == 0)
-		r = osh_kern_exe_sweep(m->kern, 0);
-	if (r == 0)
-		osh_idents_sweep(m);
-	if (r < 0)
-		osh_log_warn_errno(r, "cannot sweep the kernel's tables, trying again in a minute");
-	osh_timer_set(m->loop, &m->sweep, SWEEP_MS, on_sweep);
 }
 
 static void on_watchdog(struct osh_timer *timer)

@@ -96,7 +96,7 @@ struct osh_sandbox {
 	struct osh_sb_op *op; /* start, stop or delete under way */
 	struct osh_list sessions; /* struct osh_session */
 	struct osh_names *names;
-	uint32_t first_uses; /* kept by identity.c */
+	struct osh_firsts *firsts; /* trust on first use; identity.c's, NULL until needed */
 };
 
 /* ---- the monitor ---- */
@@ -115,6 +115,8 @@ struct osh_monitor {
 	struct osh_src signals;
 	struct osh_timer canary, sweep, watchdog;
 	unsigned int canary_misses; /* in a row: it could not tell */
+	unsigned int sweeps_left; /* before the next pause */
+	uint64_t pressure_ms; /* when a sandbox last called for a sweep */
 
 	struct osh_role proxies[OSH_CONFIG_WORKERS_MAX];
 	unsigned int nproxies;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "daemon/fdstore.h"
 #include "daemon/limits.h"
+#include "state/firstuse.h"
 #include "sys/fs.h"
 #include "tls/ca.h"
 
@@ -484,6 +485,7 @@ static void sb_free(struct osh_sandbox *sb)
 	osh_close_ptr(&sb->cgroup_fd);
 	osh_buf_fini(&sb->ca_pem);
 	osh_jval_free(sb->spec);
+	(void)osh_firsts_free(sb->firsts);
 	free(sb);
 }
 

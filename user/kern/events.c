@@ -15,6 +15,8 @@ static size_t event_size(uint32_t type)
 		return sizeof(struct osh_kev_deny);
 	case OSH_KEV_TAINT:
 		return sizeof(struct osh_kev_taint);
+	case OSH_KEV_PRESSURE:
+		return sizeof(struct osh_kev_pressure);
 	default:
 		return 0;
 	}
