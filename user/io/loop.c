@@ -20,6 +20,7 @@ struct osh_loop {
 	struct osh_list todo; /* what run_again() has left of this turn */
 	struct osh_timer **heap; /* binary heap by at_ms; heap[0] fires first */
 	uint32_t timers, heap_cap;
+	uint32_t turn; /* counts passes over the timers */
 	void (*idle_fn)(void *arg);
 	void *idle_arg;
 	struct epoll_event *batch; /* events of this turn not handled yet */
@@ -208,6 +209,7 @@ void osh_timer_set(struct osh_loop *loop, struct osh_timer *timer, uint64_t in_m
 
 	timer->fn = fn;
 	timer->loop = loop;
+	timer->turn = loop->turn;
 	if (timer->slot) {
 		uint64_t before = timer->at_ms;
 
@@ -235,7 +237,10 @@ void osh_timer_set(struct osh_loop *loop, struct osh_timer *timer, uint64_t in_m
 
 static void fire_timers(struct osh_loop *loop)
 {
-	while (loop->timers && loop->heap[0]->at_ms <= loop->now_ms) {
+	/* one that is armed from here on, even for now, must not keep the sources waiting */
+	loop->turn++;
+	while (loop->timers && loop->heap[0]->at_ms <= loop->now_ms &&
+	       loop->heap[0]->turn != loop->turn) {
 		struct osh_timer *t = loop->heap[0];
 
 		osh_timer_stop(t);

@@ -51,6 +51,7 @@ struct osh_timer {
 	osh_timer_fn *fn;
 	struct osh_loop *loop;
 	uint32_t slot; /* loop's: heap index + 1; 0: not armed */
+	uint32_t turn; /* loop's: when it was armed */
 };
 
 struct osh_loop *osh_loop_new(void); /* NULL: errno tells */
@@ -75,7 +76,10 @@ void osh_src_forget(struct osh_src *src);
 /* Take out now, call @free_fn(src) after the current batch. */
 void osh_loop_retire(struct osh_src *src, void (*free_fn)(struct osh_src *src));
 
-/* (Re)arm: fires @in_ms from the loop's current time. */
+/*
+ * (Re)arm: fires @in_ms from the loop's current time; from a timer's handler 0 is the next turn, after
+ * the sources had theirs.
+ */
 void osh_timer_set(struct osh_loop *loop, struct osh_timer *timer, uint64_t in_ms,
 		   osh_timer_fn *fn);
 void osh_timer_stop(struct osh_timer *timer);

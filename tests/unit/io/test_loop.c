@@ -110,12 +110,51 @@ static void timers_fire_in_order_and_stop(void **state)
 	osh_loop_free(loop);
 }
 
+static struct osh_timer busy;
+static unsigned int busy_runs, heard;
+
+static void on_busy(struct osh_timer *t)
+{
+	busy_runs++;
+	assert_true(busy_runs < 1000);
+	osh_timer_set(t->loop, t, 0, on_busy);
+}
+
+static void on_heard(struct osh_src *src, uint32_t events)
+{
+	(void)events;
+	heard++;
+	osh_src_del(src);
+}
+
+static void a_timer_that_rearms_itself_for_now_leaves_room_for_sources(void **state)
+{
+	struct osh_loop *loop = osh_loop_new();
+	struct osh_src src = { 0 };
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(osh_src_add(loop, &src, p[0], EPOLLIN, 0, on_heard, "pipe"), 0);
+	osh_timer_set(loop, &busy, 0, on_busy);
+	assert_int_equal(osh_loop_turn(loop, 100), 0);
+	assert_int_equal(busy_runs, 1);
+	assert_int_equal(write(p[1], "x", 1), 1);
+	assert_int_equal(osh_loop_turn(loop, 100), 1);
+	assert_int_equal(heard, 1);
+	assert_int_equal(busy_runs, 2);
+	osh_loop_free(loop);
+	close(p[0]);
+	close(p[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_retired_source_is_not_called_in_the_same_batch),
 		cmocka_unit_test(interest_is_applied_before_the_next_wait),
 		cmocka_unit_test(timers_fire_in_order_and_stop),
+		cmocka_unit_test(a_timer_that_rearms_itself_for_now_leaves_room_for_sources),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
