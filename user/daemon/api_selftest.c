@@ -7,13 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "base/log.h"
 #include "daemon/selftest.h"
@@ -21,9 +16,9 @@
 
 enum {
 	LIMIT_MS = 420000,
-	KILL_WAIT_MS = 3000,
-	FD_OUT = 3, /* descriptors of the child */
-	FD_CGROUP = 4,
+	LATE_MS = 3000,
+	FD_OUT = OSH_CHILD_FD, /* descriptors of the child */
+	FD_CGROUP,
 };
 
 struct selftest {
@@ -31,9 +26,9 @@ struct selftest {
 	struct osh_ctl_waiter waiter; /* .call NULL: nobody waits any more */
 	struct osh_selftest_plan plan;
 	int out, cgroup_fd;
-	pid_t pid;
 	struct osh_src src; /* out */
-	struct osh_timer deadline;
+	struct osh_child child;
+	struct osh_emptying emptying;
 	char line[OSH_SELFTEST_LINE_MAX];
 	size_t n;
 	uint64_t passed, failed, skipped;
@@ -75,6 +70,49 @@ static void count(struct selftest *t, int state, const char *name, const char *d
 	}
 }
 
+/* ---- results ---- */
+
+static void on_line(struct selftest *t, char *line)
+{
+	char *name = strchr(line, '\t'), *detail = name ? strchr(name + 1, '\t') : NULL;
+
+	if (!detail)
+		return;
+	*name++ = '\0';
+	*detail++ = '\0';
+	count(t, line[0] - '0', name, detail);
+}
+
+/* 1: there may be more; 0: not now; -1: no more for ever */
+static int take_output(struct selftest *t)
+{
+	ssize_t got = read(t->out, t->line + t->n, sizeof(t->line) - 1 - t->n);
+	char *end;
+
+	if (got <= 0)
+		return got < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -1;
+	t->n += (size_t)got;
+	t->line[t->n] = '\0';
+	while ((end = memchr(t->line, '\n', t->n))) {
+		size_t len = (size_t)(end + 1 - t->line);
+
+		*end = '\0';
+		on_line(t, t->line);
+		memmove(t->line, t->line + len, t->n - len);
+		t->n -= len;
+	}
+	if (t->n == sizeof(t->line) - 1)
+		t->n = 0; /* longer than any line of ours */
+	return 1;
+}
+
+static void on_output(struct osh_src *src, uint32_t events)
+{
+	(void)events;
+	if (take_output(osh_container_of(src, struct selftest, src)) < 0)
+		osh_src_del(src); /* what it means is told by the child's end */
+}
+
 /* ---- the end ---- */
 
 static void finish(struct osh_sandbox *sb, int err, const char *message, void *arg)
@@ -100,44 +138,55 @@ static void finish(struct osh_sandbox *sb, int err, const char *message, void *a
 	free(t);
 }
 
-static void remove_cgroup(struct selftest *t)
+static void remove_sandbox(struct selftest *t)
 {
-	int r = osh_cgroup_kill(t->cgroup_fd);
+	struct osh_sandbox *sb = osh_sb_find(t->m, t->plan.sandbox);
 
-	if (r == 0)
-		r = osh_cgroup_wait_empty(t->cgroup_fd, KILL_WAIT_MS);
-	osh_close_ptr(&t->cgroup_fd);
-	if (r == 0)
-		r = osh_cgroup_sandbox_remove(&t->m->cg, t->plan.cgroup);
-	if (r < 0)
-		osh_log_warn_errno(r, "cannot remove the self-test's cgroup");
-}
-
-/* The child is gone, or to go now: everything of it with it. */
-static void child_over(struct selftest *t)
-{
-	struct osh_sandbox *sb;
-	int status = 0;
-
-	osh_src_del(&t->src);
-	osh_timer_stop(&t->deadline);
-	osh_close_ptr(&t->out);
-	(void)kill(t->pid, SIGKILL); /* our child, not yet waited for */
-	if (waitpid(t->pid, &status, 0) != t->pid || !WIFEXITED(status) || WEXITSTATUS(status))
-		count(t, OSH_SELFTEST_OPEN, "self-test", "it did not come to its end");
-	else if (!t->passed)
-		count(t, OSH_SELFTEST_OPEN, "self-test", "nothing was tried");
-	remove_cgroup(t);
-	sb = osh_sb_find(t->m, t->plan.sandbox);
 	if (sb)
 		osh_sb_delete(sb, finish, t);
 	else
 		finish(NULL, 0, "", t);
 }
 
-static void on_deadline(struct osh_timer *timer)
+static void on_empty(struct osh_emptying *e)
 {
-	child_over(osh_container_of(timer, struct selftest, deadline));
+	struct selftest *t = osh_container_of(e, struct selftest, emptying);
+	int r = osh_cgroup_sandbox_remove(&t->m->cg, t->plan.cgroup);
+
+	osh_close_ptr(&t->cgroup_fd);
+	if (r < 0)
+		osh_log_warn_errno(r, "cannot remove the self-test's cgroup");
+	remove_sandbox(t);
+}
+
+/* Every start of the daemon removes such cgroups. */
+static void on_late(struct osh_emptying *e)
+{
+	struct selftest *t = osh_container_of(e, struct selftest, emptying);
+
+	osh_emptying_stop(e);
+	osh_close_ptr(&t->cgroup_fd);
+	count(t, OSH_SELFTEST_OPEN, "clean-up", "processes in its cgroup do not end");
+	remove_sandbox(t);
+}
+
+static void child_over(struct osh_child *child, int code)
+{
+	struct selftest *t = osh_container_of(child, struct selftest, child);
+	int r;
+
+	while (take_output(t) > 0)
+		; /* what it wrote last */
+	osh_src_del(&t->src);
+	osh_close_ptr(&t->out);
+	if (code)
+		count(t, OSH_SELFTEST_OPEN, "self-test", "it did not come to its end");
+	else if (!t->passed)
+		count(t, OSH_SELFTEST_OPEN, "self-test", "nothing was tried");
+	r = osh_cgroup_kill(t->cgroup_fd);
+	if (r < 0)
+		osh_log_warn_errno(r, "cannot end what runs in the self-test's cgroup");
+	osh_emptying_start(t->m->loop, &t->emptying, t->cgroup_fd, LATE_MS, on_empty, on_late);
 }
 
 static void on_caller_gone(struct osh_ctl_waiter *w)
@@ -145,67 +194,15 @@ static void on_caller_gone(struct osh_ctl_waiter *w)
 	struct selftest *t = osh_container_of(w, struct selftest, waiter);
 
 	w->call = NULL;
-	if (t->out >= 0)
-		child_over(t);
-}
-
-/* ---- results ---- */
-
-static void on_line(struct selftest *t, char *line)
-{
-	char *name = strchr(line, '\t'), *detail = name ? strchr(name + 1, '\t') : NULL;
-
-	if (!detail)
-		return;
-	*name++ = '\0';
-	*detail++ = '\0';
-	count(t, line[0] - '0', name, detail);
-}
-
-static void on_output(struct osh_src *src, uint32_t events)
-{
-	struct selftest *t = osh_container_of(src, struct selftest, src);
-	ssize_t got = read(t->out, t->line + t->n, sizeof(t->line) - 1 - t->n);
-	char *end;
-
-	(void)events;
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (got <= 0) {
-		child_over(t);
-		return;
-	}
-	t->n += (size_t)got;
-	t->line[t->n] = '\0';
-	while ((end = memchr(t->line, '\n', t->n))) {
-		size_t len = (size_t)(end + 1 - t->line);
-
-		*end = '\0';
-		on_line(t, t->line);
-		memmove(t->line, t->line + len, t->n - len);
-		t->n -= len;
-	}
-	if (t->n == sizeof(t->line) - 1)
-		t->n = 0; /* longer than any line of ours */
+	osh_child_kill(&t->child);
 }
 
 /* ---- the beginning ---- */
 
-/* Between fork and the child's work: nothing of the monitor's but two descriptors. */
-static void child(struct selftest *t, int out, pid_t monitor)
+static int child(const void *arg)
 {
-	sigset_t none;
-	int o = fcntl(out, F_DUPFD, 64), c = fcntl(t->cgroup_fd, F_DUPFD, 64);
+	const struct selftest *t = arg;
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != monitor || o < 0 || c < 0 || dup2(o, FD_OUT) < 0 ||
-	    dup2(c, FD_CGROUP) < 0 || syscall(SYS_close_range, FD_CGROUP + 1, ~0u, 0) < 0)
-		_exit(1);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	for (int signo = 1; signo < NSIG; signo++)
-		if (signo != SIGPIPE)
-			(void)sigaction(signo, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	osh_selftest_child(&t->plan, FD_CGROUP, FD_OUT);
 }
 
@@ -228,6 +225,30 @@ static int plan(struct selftest *t)
 	return 0;
 }
 
+static int start_child(struct selftest *t, int out)
+{
+	const int fds[] = { out, t->cgroup_fd };
+	const struct osh_child_job job = {
+		.fn = child,
+		.arg = t,
+		.fds = fds,
+		.nfds = OSH_ARRAY_SIZE(fds),
+		.cgroup_fd = -1,
+		.timeout_ms = LIMIT_MS,
+	};
+	int r;
+
+	if (fcntl(t->out, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	r = osh_src_add(t->m->loop, &t->src, t->out, EPOLLIN, 0, on_output, "self-test");
+	if (r < 0)
+		return r;
+	r = osh_child_start(t->m->loop, &t->child, &job, child_over);
+	if (r < 0)
+		osh_src_del(&t->src);
+	return r;
+}
+
 static int start(struct selftest *t)
 {
 	struct osh_monitor *m = t->m;
@@ -240,28 +261,17 @@ static int start(struct selftest *t)
 		r = osh_cgroup_sandbox_open(&m->cg, t->plan.cgroup, &t->cgroup_fd);
 	if (r < 0)
 		return r;
-	if (pipe2(p, O_CLOEXEC) < 0) {
-		r = -errno;
-		remove_cgroup(t);
-		return r;
+	r = pipe2(p, O_CLOEXEC) < 0 ? -errno : 0;
+	if (r == 0) {
+		t->out = p[0];
+		r = start_child(t, p[1]);
+		(void)close(p[1]);
 	}
-	t->pid = fork();
-	if (t->pid == 0)
-		child(t, p[1], getppid());
-	r = t->pid < 0 ? -errno : 0;
-	(void)close(p[1]);
-	t->out = p[0];
-	if (r == 0)
-		r = fcntl(t->out, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
-	if (r == 0)
-		r = osh_src_add(m->loop, &t->src, t->out, EPOLLIN, 0, on_output, "self-test");
 	if (r < 0) {
-		if (t->pid > 0) {
-			(void)kill(t->pid, SIGKILL); /* our child */
-			(void)waitpid(t->pid, NULL, 0);
-		}
 		osh_close_ptr(&t->out);
-		remove_cgroup(t);
+		osh_close_ptr(&t->cgroup_fd);
+		(void)osh_cgroup_sandbox_remove(&m->cg,
+						t->plan.cgroup); /* empty, or a later one's */
 	}
 	return r;
 }
@@ -303,5 +313,4 @@ void osh_api_selftest(struct osh_ctl_call *call, const struct osh_jval *params)
 	running = t;
 	t->waiter.on_close = on_caller_gone;
 	osh_ctl_call_wait(call, &t->waiter);
-	osh_timer_set(m->loop, &t->deadline, LIMIT_MS, on_deadline);
 }

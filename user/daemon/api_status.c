@@ -158,27 +158,50 @@ static void check_files(struct osh_monitor *m, struct osh_json *j)
 	      (long long)now);
 }
 
-void osh_api_doctor(struct osh_ctl_call *call, const struct osh_jval *params)
-{
-	struct osh_monitor *m = osh_api_monitor();
-	osh_auto_diag struct osh_diag diag;
-	struct osh_json *j;
-	int r;
+struct doctor {
+	struct osh_ctl_waiter waiter;
+	struct osh_canary canary;
+};
 
-	(void)params;
-	osh_diag_init(&diag, NULL);
-	r = osh_canary_run(m, &diag);
-	j = osh_ctl_reply_begin(call);
+static void doctor_abandoned(struct osh_ctl_waiter *w)
+{
+	struct doctor *d = osh_container_of(w, struct doctor, waiter);
+
+	osh_canary_forget(&d->canary);
+	free(d);
+}
+
+static void doctor_done(struct osh_canary *canary, int err, const struct osh_diag *diag)
+{
+	struct doctor *d = osh_container_of(canary, struct doctor, canary);
+	struct osh_monitor *m = osh_api_monitor();
+	struct osh_json *j = osh_ctl_reply_begin(d->waiter.call);
+
 	osh_json_key(j, "checks");
 	osh_json_arr(j);
-	check(j, "fence", r == 0 ? "ok" : "fail", r == 0 ? NULL : "restart openshelld", "%s",
-	      r == 0	   ? "a canary in a sandbox cgroup was refused"
-	      : diag.count ? diag.msgs[0].text
-			   : strerror(-r));
+	check(j, "fence", err == 0 ? "ok" : "fail", err == 0 ? NULL : "restart openshelld", "%s",
+	      err == 0	    ? "a canary in a sandbox cgroup was refused"
+	      : diag->count ? diag->msgs[0].text
+			    : strerror(-err));
 	check_kernel(m, j);
 	check_confinement(j);
 	check_users(m, j);
 	check_files(m, j);
 	osh_json_arr_end(j);
-	osh_ctl_reply_end(call);
+	osh_ctl_reply_end(d->waiter.call);
+	free(d);
+}
+
+void osh_api_doctor(struct osh_ctl_call *call, const struct osh_jval *params)
+{
+	struct doctor *d = calloc(1, sizeof(*d));
+
+	(void)params;
+	if (!d) {
+		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "out of memory");
+		return;
+	}
+	d->waiter.on_close = doctor_abandoned;
+	osh_ctl_call_wait(call, &d->waiter);
+	osh_canary_send(osh_api_monitor(), &d->canary, doctor_done);
 }

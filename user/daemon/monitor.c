@@ -296,24 +296,30 @@ static int open_fence(struct osh_monitor *m)
 
 /* ---- timers ---- */
 
-static void on_canary(struct osh_timer *timer)
-{
-	struct osh_monitor *m = osh_container_of(timer, struct osh_monitor, canary);
-	osh_auto_diag struct osh_diag diag;
-	int r;
+static void on_canary(struct osh_timer *timer);
 
-	osh_diag_init(&diag, NULL);
-	r = osh_canary_run(m, &diag);
+/* The one of the start, then that of the timer. */
+static struct own_canary {
+	struct osh_canary canary;
+	struct osh_monitor *m;
+	bool back;
+	int err;
+} regular;
+
+static void canary_back(struct osh_canary *canary, int err, const struct osh_diag *diag)
+{
+	struct osh_monitor *m = osh_container_of(canary, struct own_canary, canary)->m;
+
 	/* a sandbox that uses up a resource of the host must not be able to end us with it */
-	if (r < 0 && r != -EPERM && ++m->canary_misses < CANARY_MISSES_MAX) {
-		osh_log_warn_errno(r, "the canary could not be sent, trying again in %d ms",
+	if (err < 0 && err != -EPERM && ++m->canary_misses < CANARY_MISSES_MAX) {
+		osh_log_warn_errno(err, "the canary could not be sent, trying again in %d ms",
 				   CANARY_AGAIN_MS);
 		osh_timer_set(m->loop, &m->canary, CANARY_AGAIN_MS, on_canary);
 		return;
 	}
-	if (r < 0) {
-		for (size_t i = 0; i < diag.count; i++)
-			osh_log_error("canary: %s", diag.msgs[i].text);
+	if (err < 0) {
+		for (size_t i = 0; i < diag->count; i++)
+			osh_log_error("canary: %s", diag->msgs[i].text);
 		osh_log_error("the fence does not stand; ending, no sandbox has egress");
 		osh_events_log(m, NULL, OSH_REC_ERROR, "Canary failed: the fence does not stand");
 		osh_notify("STATUS=fence broken\nSTOPPING=1");
@@ -322,6 +328,13 @@ static void on_canary(struct osh_timer *timer)
 	}
 	m->canary_misses = 0;
 	osh_timer_set(m->loop, &m->canary, CANARY_MS, on_canary);
+}
+
+static void on_canary(struct osh_timer *timer)
+{
+	struct osh_monitor *m = osh_container_of(timer, struct osh_monitor, canary);
+
+	osh_canary_send(m, &regular.canary, canary_back);
 }
 
 static void on_watchdog(struct osh_timer *timer)
@@ -380,6 +393,29 @@ static int wait_for_roles(struct osh_monitor *m)
 	return 0;
 }
 
+static void first_canary_back(struct osh_canary *canary, int err, const struct osh_diag *diag)
+{
+	for (size_t i = 0; i < diag->count; i++)
+		osh_log_error("canary: %s", diag->msgs[i].text);
+	regular.err = err;
+	regular.back = true;
+	(void)canary;
+}
+
+/* Nothing is served before it is back. */
+static int wait_for_canary(struct osh_monitor *m)
+{
+	regular.m = m;
+	osh_canary_send(m, &regular.canary, first_canary_back);
+	while (!regular.back) {
+		int r = osh_loop_turn(m->loop, 100);
+
+		if (r < 0)
+			return r;
+	}
+	return regular.err;
+}
+
 static unsigned int default_workers(void)
 {
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -389,10 +425,8 @@ static unsigned int default_workers(void)
 
 static int start(struct osh_monitor *m)
 {
-	osh_auto_diag struct osh_diag diag;
 	int r;
 
-	osh_diag_init(&diag, NULL);
 	r = osh_confine_monitor();
 	if (r < 0)
 		return osh_log_err(r, "cannot give up what the monitor does not need");
@@ -416,9 +450,7 @@ static int start(struct osh_monitor *m)
 	if (r == 0)
 		r = wait_for_roles(m);
 	if (r == 0)
-		r = osh_canary_run(m, &diag);
-	for (size_t i = 0; i < diag.count; i++)
-		osh_log_error("canary: %s", diag.msgs[i].text);
+		r = wait_for_canary(m);
 	if (r == 0)
 		r = osh_sandboxes_adopt(m);
 	if (r == 0)
@@ -430,6 +462,7 @@ static void stop(struct osh_monitor *m)
 {
 	m->stopping = true;
 	osh_api_stop(m);
+	osh_canary_stop(m);
 	osh_roles_stop(m);
 	osh_sandboxes_detach(m);
 	m->kern = osh_kern_free(m->kern);

@@ -9,7 +9,9 @@
 
 #include "audit/record.h"
 #include "ctl/varlink.h"
+#include "daemon/child.h"
 #include "daemon/config.h"
+#include "daemon/emptying.h"
 #include "io/loop.h"
 #include "kern/kern.h"
 #include "openshell/role.h"
@@ -67,6 +69,23 @@ struct osh_sb_policy {
 	const void *map;
 };
 
+/* What a sandbox is to be when nothing of it runs any more. A higher one wins over a lower one. */
+enum osh_sb_goal {
+	OSH_SB_GOAL_NONE = 0, /* it is not being taken down */
+	OSH_SB_GOAL_START, /* only what an earlier run left had to go */
+	OSH_SB_GOAL_STOPPED,
+	OSH_SB_GOAL_ERROR,
+	OSH_SB_GOAL_DELETED,
+};
+
+struct osh_sb_down {
+	enum osh_sb_goal goal;
+	int err; /* for whoever waits */
+	char *reason; /* owned */
+	struct osh_emptying emptying;
+	struct osh_child wipe;
+};
+
 struct osh_sandbox {
 	struct osh_list node; /* osh_monitor.sandboxes */
 	struct osh_monitor *m;
@@ -94,6 +113,7 @@ struct osh_sandbox {
 	bool ocsf_json; /* its records go to log.ocsf_file */
 
 	struct osh_sb_op *op; /* start, stop or delete under way */
+	struct osh_sb_down down;
 	struct osh_list sessions; /* struct osh_session */
 	struct osh_names *names;
 	struct osh_firsts *firsts; /* trust on first use; identity.c's, NULL until needed */
@@ -163,9 +183,9 @@ typedef void osh_sb_done_fn(struct osh_sandbox *sb, int err, const char *message
  * the phase is ERROR and nothing of it runs.
  */
 void osh_sb_start(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg);
-/* Kill its processes; phase STOPPED. */
+/* Kill its processes; phase STOPPED. -ETIMEDOUT: they do not end; it is stopped when they have. */
 void osh_sb_stop(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg);
-/* Stop, wipe, forget; @sb is gone when @done is called (with NULL). */
+/* Stop, wipe, forget; @sb is gone when @done is called (with NULL). -ETIMEDOUT as above. */
 void osh_sb_delete(struct osh_sandbox *sb, osh_sb_done_fn *done, void *arg);
 int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row,
 	       struct osh_sandbox **ret_sb) OSH_MUST_CHECK;

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sandboxes that an earlier daemon left: those that run are taken over without being touched, with
+ * their listeners where the service manager kept them; the others are stopped, and deletions finished.
+ */
+#include "daemon/sandboxes.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "daemon/fdstore.h"
+
+static void adopted(struct osh_sandbox *sb, uint64_t version, int err, const char *message,
+		    void *arg)
+{
+	(void)version;
+	(void)arg;
+	if (err < 0) {
+		osh_publish_quarantine(sb, message);
+		return;
+	}
+	osh_log_notice("sandbox %s adopted, generation %llu", OSH_Q(sb->name),
+		       (unsigned long long)sb->active.generation);
+}
+
+static void not_adopted(struct osh_sandbox *sb, int r)
+{
+	osh_log_notice("sandbox %s does not run any more (%s); it can be started again",
+		       OSH_Q(sb->name), strerror(-r));
+	osh_sb_set_phase(sb, OSH_PHASE_STOPPING, "it was not running when the daemon started");
+	osh_sb_down(sb, OSH_SB_GOAL_STOPPED, 0, "it was not running when the daemon started");
+}
+
+/* Listeners come with the CA: the proxies are told about a sandbox once, with everything. */
+static int adopt_listeners(struct osh_sandbox *sb)
+{
+	uint64_t cookie;
+	int r = osh_fdstore_take(sb);
+
+	if (r == 0) /* connections made meanwhile wait in them */
+		return osh_sb_register(sb);
+	r = osh_sandbox_listen(sb->proc.netns_fd, &sb->lst, &cookie);
+	if (r == 0 && cookie != sb->proc.netns_cookie)
+		r = -ESTALE;
+	if (r == 0)
+		r = osh_sb_register(sb);
+	if (r == 0) {
+		osh_fdstore_drop(sb); /* some may have come back, but not all */
+		osh_fdstore_put(sb);
+	}
+	return r;
+}
+
+static void adopt_ca_ready(struct osh_sandbox *sb, int err)
+{
+	bool global = false;
+	uint64_t version = 0;
+	int r;
+
+	if (sb->phase != OSH_PHASE_READY || sb->op ||
+	    sb->down.goal) /* stopped or deleted meanwhile */
+		return;
+	r = adopt_listeners(sb);
+	if (r < 0) {
+		not_adopted(sb, r);
+		return;
+	}
+	r = err ? err : osh_publish_effective(sb, &global, &version);
+	if (r == 0) {
+		osh_publish(sb, global, version, adopted, NULL);
+		return;
+	}
+	osh_publish_quarantine(sb, err < 0 ? "its CA could not be loaded"
+					   : "its stored policy could not be found");
+}
+
+static int adopt(struct osh_sandbox *sb)
+{
+	int r = osh_cgroup_sandbox_open(&sb->m->cg, sb->name, &sb->cgroup_fd);
+
+	if (r == 0)
+		r = osh_sandbox_adopt(sb->cgroup_fd, &sb->proc);
+	return r < 0 ? r : osh_sb_open_dirs(sb, false);
+}
+
+static bool phase_runs(enum osh_phase phase)
+{
+	return phase == OSH_PHASE_READY || phase == OSH_PHASE_STARTING ||
+	       phase == OSH_PHASE_PROVISIONING || phase == OSH_PHASE_STOPPING;
+}
+
+struct row_iter {
+	struct osh_state_iter it;
+	struct osh_monitor *m;
+};
+
+static int on_row(struct osh_state_iter *it, const struct osh_state_sandbox *row)
+{
+	struct osh_sandbox *sb;
+
+	return osh_sb_new(osh_container_of(it, struct row_iter, it)->m, row, &sb);
+}
+
+int osh_sandboxes_adopt(struct osh_monitor *m)
+{
+	struct row_iter rows = { .it.on_sandbox = on_row, .m = m };
+	struct osh_list *node, *tmp;
+	int r = osh_state_sandbox_list(m->state, 0, UINT64_MAX, &rows.it);
+
+	if (r < 0)
+		return r;
+	osh_list_for_each_safe (node, tmp, &m->sandboxes) {
+		struct osh_sandbox *sb = osh_list_entry(node, struct osh_sandbox, node);
+
+		if (sb->phase == OSH_PHASE_DELETING) {
+			osh_sb_delete(sb, NULL, NULL); /* finish what a crash interrupted */
+			continue;
+		}
+		if (!phase_runs(sb->phase))
+			continue;
+		r = sb->phase == OSH_PHASE_READY ? adopt(sb) : -ESRCH;
+		if (r == 0) {
+			osh_signer_ask_ca(sb, adopt_ca_ready);
+			continue;
+		}
+		not_adopted(sb, r);
+	}
+	return 0;
+}
+
+/* Descriptors close, processes and kernel tables stay: the next daemon adopts them. */
+void osh_sandboxes_detach(struct osh_monitor *m)
+{
+	while (!osh_list_is_empty(&m->sandboxes)) {
+		struct osh_sandbox *sb = osh_list_entry(m->sandboxes.next, struct osh_sandbox,
+							node);
+
+		osh_src_del(&sb->proc_src);
+		osh_emptying_stop(&sb->down.emptying);
+		osh_child_drop(&sb->down.wipe);
+		osh_sessions_end(sb);
+		osh_publish_cancel(sb);
+		osh_names_free(sb);
+		osh_sandbox_listeners_fini(&sb->lst);
+		osh_sandbox_proc_fini(&sb->proc);
+		osh_sb_free(sb);
+	}
+}
