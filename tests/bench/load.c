@@ -8,7 +8,7 @@
  *	     [--names N [--same-target]] [--resume] [--hold] [--path P] [--host H] [--status N]
  *	     [--seconds S] [--total N] [--pid PID]...
  *
- * --per-conn 0: for ever. --names N: connection i asks for "n<i mod N>.NAME", in CONNECT as well unless
+ * --per-conn 0: for ever. --names N: connection i asks for "n<pid>-<i mod N>.NAME", in CONNECT as well unless
  * --same-target. --total N ends after so many responses (or connections, when there is no request).
  * --hold keeps connections open after their requests, waits until the proxy has settled and measures
  * the resident memory of the processes; --seconds is then the most that opening them may take.
@@ -385,8 +385,8 @@ static void start(struct conn *c)
 		die("socket: %s", strerror(errno));
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (o.names)
-		snprintf(c->name, sizeof(c->name), "n%u.%s", (unsigned int)(n_started % o.names),
-			 o.tls);
+		snprintf(c->name, sizeof(c->name), "n%u-%u.%s", (unsigned int)getpid(),
+			 (unsigned int)(n_started % o.names), o.tls);
 	else if (o.tls)
 		snprintf(c->name, sizeof(c->name), "%s", o.tls);
 	n_started++;
