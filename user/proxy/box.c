@@ -137,6 +137,7 @@ static struct osh_px_box *box_free(struct osh_px_box *box)
 		return NULL;
 	osh_px_box_stop(box);
 	osh_tls_scope_free(box->scope);
+	osh_resolver_share_free(box->names);
 	image_close(&box->now);
 	image_close(&box->next);
 	free(box);
@@ -152,6 +153,10 @@ int osh_px_box_add(struct osh_px *px, const struct osh_msg_sandbox *msg,
 	if (msg->id && !osh_px_box_find(px, msg->id)) {
 		box = calloc(1, sizeof(*box));
 		r = box ? osh_tls_scope_new(&box->scope) : -ENOMEM;
+		if (!r) {
+			box->names = osh_resolver_share_new(px->resolver);
+			r = box->names ? 0 : -ENOMEM;
+		}
 	}
 	for (int i = 0; i < OSH_SBFD_COUNT; i++) {
 		if (box)

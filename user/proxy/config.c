@@ -18,12 +18,19 @@ struct member {
 #f, offsetof(struct osh_px_limits, f), d, lo, hi \
 	}
 static const struct member limits[] = {
-	LIMIT(connections, 4096, 1, 1000000),	LIMIT(connections_total, 32768, 1, 1000000),
-	LIMIT(head_bytes, 16384, 256, 65535),	LIMIT(fields, 128, 8, 128),
-	LIMIT(sites, 4096, 16, 1000000),	LIMIT(identities, 1024, 4, 100000),
-	LIMIT(idle_upstream, 64, 0, 10000),	LIMIT(idle_upstream_total, 1024, 0, 100000),
-	LIMIT(drain_bytes, 65536, 0, 16777216), LIMIT(dns_cache, 4096, 16, 1000000),
-	LIMIT(dns_inflight, 256, 1, 10000),	LIMIT(dns_tcp, 32, 1, 1000),
+	LIMIT(connections, 4096, 1, 1000000),
+	LIMIT(connections_total, 32768, 1, 1000000),
+	LIMIT(head_bytes, 16384, 256, 65535),
+	LIMIT(fields, 128, 8, 128),
+	LIMIT(sites, 4096, 16, 1000000),
+	LIMIT(identities, 1024, 4, 100000),
+	LIMIT(idle_upstream, 64, 0, 10000),
+	LIMIT(idle_upstream_total, 1024, 0, 100000),
+	LIMIT(drain_bytes, 65536, 0, 16777216),
+	LIMIT(dns_cache, 4096, 16, 1000000),
+	LIMIT(dns_inflight, 256, 1, 10000),
+	LIMIT(dns_inflight_each, 32, 1, 10000),
+	LIMIT(dns_tcp, 32, 1, 1000),
 };
 
 #define TIMEOUT(f, d)                                                        \

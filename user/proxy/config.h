@@ -52,8 +52,9 @@ struct osh_px_limits {
 	uint32_t idle_upstream; /* pooled connections per origin */
 	uint32_t idle_upstream_total; /* per worker */
 	uint32_t drain_bytes; /* body read and dropped to keep a denied connection */
-	uint32_t dns_cache; /* names */
-	uint32_t dns_inflight; /* lookups */
+	uint32_t dns_cache; /* names, per sandbox and worker */
+	uint32_t dns_inflight; /* lookups under way, per worker */
+	uint32_t dns_inflight_each; /* the same, per sandbox and worker; more wait for their turn */
 	uint32_t dns_tcp; /* DNS connections per sandbox */
 };
 

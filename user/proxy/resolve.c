@@ -9,26 +9,47 @@
 #include <stdio.h>
 
 enum {
-	BUCKETS = 512,
-	QUERY_MS = 2000,
-	TRIES = 2,
+	BUCKETS = 512, /* per share */
+	/*
+	 * Resolvers drop what is too much for them, and packets get lost: ask again soon. The pause doubles
+	 * with each try.
+	 */
+	QUERY_MS = 800,
+	TRIES = 3,
 	TTL_MIN_S = 1,
 	TTL_MAX_S = 60,
 	TTL_FAILED_S = 1,
 };
 
+enum entry_state {
+	KNOWN = 0, /* until it expires */
+	QUEUED, /* for its turn */
+	ASKED,
+	ANSWERED, /* its waiters are to be called */
+};
+
 struct entry {
-	struct osh_list node; /* most recently used first */
+	struct osh_list node; /* share->entries, most recently used first */
+	struct osh_list work; /* share->queue or resolver->answered */
 	struct entry *next;
 	struct osh_resolver *resolver;
+	struct osh_resolver_share *share; /* NULL: gone while the answer was under way */
 	uint32_t hash;
-	bool pending;
-	int status; /* 0 or negative errno, once not pending */
+	uint8_t state; /* enum entry_state */
+	int status; /* 0 or negative errno, once KNOWN or ANSWERED */
 	uint64_t expires_ms;
 	struct osh_list waiters;
 	struct osh_px_addrs addrs;
 	uint16_t len;
 	char host[]; /* NUL-terminated */
+};
+
+struct osh_resolver_share {
+	struct osh_resolver *resolver;
+	struct osh_list turn; /* resolver->turns while something may be asked */
+	struct osh_list entries, queue;
+	struct entry *bucket[BUCKETS];
+	uint32_t n_entries, inflight;
 };
 
 /* A socket of c-ares in our loop. */
@@ -43,10 +64,11 @@ struct osh_resolver {
 	const struct osh_px_cfg *cfg;
 	ares_channel channel;
 	struct osh_list socks;
-	struct osh_timer timer;
-	struct osh_list entries;
-	struct entry *bucket[BUCKETS];
-	uint32_t n_entries, inflight;
+	struct osh_timer timer, soon;
+	struct osh_list turns; /* shares with something to ask, next first */
+	struct osh_list answered; /* entries */
+	uint32_t inflight;
+	bool asking; /* inside ask_more() */
 	bool closing;
 };
 
@@ -62,6 +84,8 @@ static uint32_t hash_of(struct osh_str s)
 /* ---- sockets and time of c-ares ---- */
 
 static void on_timer(struct osh_timer *timer);
+static void finish(struct osh_resolver *r);
+static void on_soon(struct osh_timer *timer);
 
 static void arm(struct osh_resolver *r)
 {
@@ -80,7 +104,7 @@ static void on_timer(struct osh_timer *timer)
 	struct osh_resolver *r = osh_container_of(timer, struct osh_resolver, timer);
 
 	ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-	arm(r);
+	finish(r);
 }
 
 static void on_socket(struct osh_src *src, uint32_t events)
@@ -91,7 +115,7 @@ static void on_socket(struct osh_src *src, uint32_t events)
 	bool in = events & (EPOLLIN | EPOLLHUP | EPOLLERR), out = events & EPOLLOUT;
 
 	ares_process_fd(r->channel, in ? fd : ARES_SOCKET_BAD, out ? fd : ARES_SOCKET_BAD);
-	arm(r);
+	finish(r);
 }
 
 static void sock_free(struct osh_src *src)
@@ -133,36 +157,56 @@ static void on_sock_state(void *arg, ares_socket_t fd, int readable, int writabl
 
 /* ---- cache ---- */
 
+/* Is there something of this share to ask? Then it stands in the queue of shares. */
+static void take_turns(struct osh_resolver_share *share)
+{
+	struct osh_resolver *r = share->resolver;
+	bool may = !osh_list_is_empty(&share->queue) &&
+		   share->inflight < r->cfg->limits.dns_inflight_each;
+
+	if (!may)
+		osh_list_del(&share->turn);
+	else if (osh_list_is_empty(&share->turn))
+		osh_list_add_tail(&r->turns, &share->turn);
+}
+
 static void entry_free(struct entry *e)
 {
-	struct osh_resolver *r = e->resolver;
-	struct entry **p = &r->bucket[e->hash % BUCKETS];
+	struct osh_resolver_share *share = e->share;
 
-	while (*p != e)
-		p = &(*p)->next;
-	*p = e->next;
 	osh_list_del(&e->node);
-	r->n_entries--;
+	osh_list_del(&e->work);
+	if (share) {
+		struct entry **p = &share->bucket[e->hash % BUCKETS];
+
+		while (*p != e)
+			p = &(*p)->next;
+		*p = e->next;
+		share->n_entries--;
+		take_turns(share);
+	}
 	free(e);
 }
 
-static struct entry *entry_find(struct osh_resolver *r, struct osh_str host, uint32_t hash)
+static struct entry *entry_find(struct osh_resolver_share *share, struct osh_str host,
+				uint32_t hash)
 {
-	struct entry *e = r->bucket[hash % BUCKETS];
+	struct entry *e = share->bucket[hash % BUCKETS];
 
 	while (e && !(e->hash == hash && e->len == host.n && !memcmp(e->host, host.p, host.n)))
 		e = e->next;
 	return e;
 }
 
-static bool evict(struct osh_resolver *r)
+/* Least recently used that nothing is under way for; nor that is waited for and not asked yet. */
+static bool evict(struct osh_resolver_share *share)
 {
 	struct osh_list *it;
 
-	for (it = r->entries.prev; it != &r->entries; it = it->prev) {
+	for (it = share->entries.prev; it != &share->entries; it = it->prev) {
 		struct entry *e = osh_list_entry(it, struct entry, node);
 
-		if (!e->pending) {
+		if (e->state == KNOWN || (e->state == QUEUED && osh_list_is_empty(&e->waiters))) {
 			entry_free(e);
 			return true;
 		}
@@ -170,36 +214,29 @@ static bool evict(struct osh_resolver *r)
 	return false;
 }
 
-static struct entry *entry_new(struct osh_resolver *r, struct osh_str host, uint32_t hash)
+static int entry_new(struct osh_resolver_share *share, struct osh_str host, uint32_t hash,
+		     struct entry **ret_entry)
 {
 	struct entry *e;
 
-	if (r->n_entries >= r->cfg->limits.dns_cache && !evict(r))
-		return NULL;
+	if (share->n_entries >= share->resolver->cfg->limits.dns_cache && !evict(share))
+		return -EBUSY;
 	e = calloc(1, sizeof(*e) + host.n + 1);
 	if (!e)
-		return NULL;
-	e->resolver = r;
+		return -ENOMEM;
+	e->resolver = share->resolver;
+	e->share = share;
 	e->hash = hash;
 	e->len = (uint16_t)host.n;
 	memcpy(e->host, host.p, host.n);
 	osh_list_init(&e->waiters);
-	e->next = r->bucket[hash % BUCKETS];
-	r->bucket[hash % BUCKETS] = e;
-	osh_list_add_head(&r->entries, &e->node);
-	r->n_entries++;
-	return e;
-}
-
-static void wake(struct entry *e)
-{
-	while (!osh_list_is_empty(&e->waiters)) {
-		struct osh_px_lookup *l = osh_list_entry(e->waiters.next, struct osh_px_lookup,
-							 node);
-
-		osh_lookup_cancel(l);
-		l->fn(l);
-	}
+	osh_list_init(&e->work);
+	e->next = share->bucket[hash % BUCKETS];
+	share->bucket[hash % BUCKETS] = e;
+	osh_list_add_head(&share->entries, &e->node);
+	share->n_entries++;
+	*ret_entry = e;
+	return 0;
 }
 
 static void add_node(struct osh_px_addrs *addrs, const struct ares_addrinfo_node *n)
@@ -225,6 +262,7 @@ static void add_node(struct osh_px_addrs *addrs, const struct ares_addrinfo_node
 	addrs->addr[addrs->n++] = a;
 }
 
+/* From anywhere inside c-ares: only notes what is to be done. */
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
 	struct entry *e = arg;
@@ -233,7 +271,6 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 
 	(void)timeouts;
 	r->inflight--;
-	e->pending = false;
 	e->addrs = (struct osh_px_addrs){ 0 };
 	if (status == ARES_SUCCESS) {
 		for (struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
@@ -244,11 +281,17 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 	}
 	if (info)
 		ares_freeaddrinfo(info);
+	if (!e->share || r->closing) {
+		entry_free(e);
+		return;
+	}
 	e->status = e->addrs.n ? 0 : status == ARES_ETIMEOUT ? -ETIMEDOUT : -EHOSTUNREACH;
 	ttl_s = e->status ? TTL_FAILED_S : OSH_MAX(ttl_s, (uint32_t)TTL_MIN_S);
 	e->expires_ms = osh_loop_now_ms(r->loop) + ttl_s * 1000ull;
-	if (!r->closing)
-		wake(e);
+	e->state = ANSWERED;
+	osh_list_add_tail(&r->answered, &e->work);
+	e->share->inflight--;
+	take_turns(e->share);
 }
 
 /* ---- asking ---- */
@@ -280,8 +323,9 @@ static bool from_table(const struct osh_resolver *r, struct osh_str host, struct
 	return false;
 }
 
-static void ask(struct osh_resolver *r, struct entry *e)
+static void ask(struct entry *e)
 {
+	struct osh_resolver *r = e->resolver;
 	/* a final dot keeps the resolver from trying search domains */
 	char name[OSH_HOST_MAX + 2];
 	struct ares_addrinfo_hints hints = {
@@ -292,56 +336,121 @@ static void ask(struct osh_resolver *r, struct entry *e)
 
 	snprintf(name, sizeof(name), "%s%s", e->host,
 		 e->len && e->host[e->len - 1] == '.' ? "" : ".");
-	e->pending = true;
+	e->state = ASKED;
 	r->inflight++;
+	e->share->inflight++;
 	ares_getaddrinfo(r->channel, name, NULL, &hints, on_answer, e);
+}
+
+/* Start what may be started. c-ares may answer at once, on failures: on_answer() only notes it. */
+static void ask_more(struct osh_resolver *r)
+{
+	if (r->asking)
+		return;
+	r->asking = true;
+	while (r->inflight < r->cfg->limits.dns_inflight && !osh_list_is_empty(&r->turns)) {
+		struct osh_resolver_share *share = osh_list_entry(r->turns.next,
+								  struct osh_resolver_share, turn);
+		struct entry *e = osh_list_entry(share->queue.next, struct entry, work);
+
+		osh_list_del(&share->turn);
+		osh_list_del(&e->work);
+		if (osh_list_is_empty(&e->waiters))
+			entry_free(e); /* all gave up */
+		else
+			ask(e);
+		take_turns(share);
+	}
+	r->asking = false;
 	arm(r);
 }
 
-int osh_resolve(struct osh_resolver *r, struct osh_str host, struct osh_px_lookup *lookup,
+static void wake(struct osh_resolver *r)
+{
+	while (!osh_list_is_empty(&r->answered)) {
+		struct entry *e = osh_list_entry(r->answered.next, struct entry, work);
+
+		/* stays ANSWERED, hence in the cache, until everybody took the answer */
+		while (!osh_list_is_empty(&e->waiters)) {
+			struct osh_px_lookup *l = osh_list_entry(e->waiters.next,
+								 struct osh_px_lookup, node);
+
+			osh_lookup_cancel(l);
+			l->fn(l);
+		}
+		osh_list_del(&e->work);
+		e->state = KNOWN;
+	}
+}
+
+static void finish(struct osh_resolver *r)
+{
+	wake(r);
+	ask_more(r);
+	if (!osh_list_is_empty(&r->answered)) /* answered at once */
+		osh_timer_set(r->loop, &r->soon, 0, on_soon);
+}
+
+static void on_soon(struct osh_timer *timer)
+{
+	finish(osh_container_of(timer, struct osh_resolver, soon));
+}
+
+static int enqueue(struct osh_resolver_share *share, struct osh_str host, uint32_t hash,
+		   struct entry *known, struct entry **ret_entry)
+{
+	struct entry *e = known;
+	int r = e ? 0 : entry_new(share, host, hash, &e);
+
+	if (r < 0)
+		return r;
+	e->state = QUEUED;
+	osh_list_add_tail(&share->queue, &e->work);
+	take_turns(share);
+	*ret_entry = e;
+	return 0;
+}
+
+int osh_resolve(struct osh_resolver_share *share, struct osh_str host, struct osh_px_lookup *lookup,
 		struct osh_px_addrs *ret_addrs)
 {
+	struct osh_resolver *resolver = share->resolver;
 	struct osh_addr literal;
 	struct entry *e;
 	uint32_t hash;
+	int r;
 
-	if (from_table(r, host, ret_addrs))
+	if (from_table(resolver, host, ret_addrs))
 		return 0;
 	if (!osh_addr_parse(host, &literal)) {
 		*ret_addrs = (struct osh_px_addrs){ .addr = { literal }, .n = 1 };
 		return 0;
 	}
 	/* "127.1" and its kind: some resolver would read it as an address */
-	if (host.n > OSH_HOST_MAX || osh_host_is_numeric_name(host) || !r->cfg->n_resolvers)
+	if (host.n > OSH_HOST_MAX || osh_host_is_numeric_name(host) || !resolver->cfg->n_resolvers)
 		return -EHOSTUNREACH;
 	hash = hash_of(host);
-	e = entry_find(r, host, hash);
-	if (e && !e->pending && e->expires_ms > osh_loop_now_ms(r->loop)) {
+	e = entry_find(share, host, hash);
+	if (!e || (e->state == KNOWN && e->expires_ms <= osh_loop_now_ms(resolver->loop))) {
+		r = enqueue(share, host, hash, e, &e);
+		if (r < 0)
+			return r;
+	}
+	if (e->state == KNOWN || e->state == ANSWERED) {
 		osh_list_del(&e->node);
-		osh_list_add_head(&r->entries, &e->node);
+		osh_list_add_head(&share->entries, &e->node);
 		if (!e->status)
 			*ret_addrs = e->addrs;
 		return e->status;
-	}
-	if (!e || !e->pending) {
-		if (r->inflight >= r->cfg->limits.dns_inflight)
-			return -EBUSY;
-		if (!e)
-			e = entry_new(r, host, hash);
-		if (!e)
-			return -ENOMEM;
-		/* c-ares may answer at once (hosts file): then there is nothing to wait for */
-		ask(r, e);
-		if (!e->pending) {
-			if (!e->status)
-				*ret_addrs = e->addrs;
-			return e->status;
-		}
 	}
 	if (!lookup->waiting) {
 		lookup->waiting = true;
 		osh_list_add_tail(&e->waiters, &lookup->node);
 	}
+	if (e->state == QUEUED)
+		ask_more(resolver);
+	if (!osh_list_is_empty(&resolver->answered))
+		osh_timer_set(resolver->loop, &resolver->soon, 0, on_soon);
 	return -EAGAIN;
 }
 
@@ -361,7 +470,7 @@ const char *osh_resolve_error(int r)
 	case -ETIMEDOUT:
 		return "resolver timed out";
 	case -EBUSY:
-		return "too many lookups under way";
+		return "too many lookups under way in this sandbox";
 	default:
 		return "resolver failed";
 	}
@@ -388,6 +497,41 @@ static int set_servers(struct osh_resolver *r)
 	return ares_set_servers_ports_csv(r->channel, list) == ARES_SUCCESS ? 0 : -EINVAL;
 }
 
+struct osh_resolver_share *osh_resolver_share_new(struct osh_resolver *r)
+{
+	struct osh_resolver_share *share = calloc(1, sizeof(*share));
+
+	if (!share)
+		return NULL;
+	share->resolver = r;
+	osh_list_init(&share->turn);
+	osh_list_init(&share->entries);
+	osh_list_init(&share->queue);
+	return share;
+}
+
+struct osh_resolver_share *osh_resolver_share_free(struct osh_resolver_share *share)
+{
+	if (!share)
+		return NULL;
+	while (!osh_list_is_empty(&share->entries)) {
+		struct entry *e = osh_list_entry(share->entries.next, struct entry, node);
+
+		while (!osh_list_is_empty(&e->waiters))
+			osh_lookup_cancel(
+				osh_list_entry(e->waiters.next, struct osh_px_lookup, node));
+		if (e->state != ASKED) {
+			entry_free(e);
+			continue;
+		}
+		e->share = NULL; /* c-ares still holds it */
+		osh_list_del(&e->node);
+	}
+	osh_list_del(&share->turn);
+	free(share);
+	return NULL;
+}
+
 struct osh_resolver *osh_resolver_free(struct osh_resolver *r)
 {
 	if (!r)
@@ -395,15 +539,8 @@ struct osh_resolver *osh_resolver_free(struct osh_resolver *r)
 	r->closing = true;
 	if (r->channel)
 		ares_destroy(r->channel); /* ends every query through on_answer() */
-	while (!osh_list_is_empty(&r->entries)) {
-		struct entry *e = osh_list_entry(r->entries.next, struct entry, node);
-
-		while (!osh_list_is_empty(&e->waiters))
-			osh_lookup_cancel(
-				osh_list_entry(e->waiters.next, struct osh_px_lookup, node));
-		entry_free(e);
-	}
 	osh_timer_stop(&r->timer);
+	osh_timer_stop(&r->soon);
 	free(r);
 	return NULL;
 }
@@ -434,7 +571,8 @@ int osh_resolver_new(struct osh_loop *loop, const struct osh_px_cfg *cfg,
 	r->loop = loop;
 	r->cfg = cfg;
 	osh_list_init(&r->socks);
-	osh_list_init(&r->entries);
+	osh_list_init(&r->turns);
+	osh_list_init(&r->answered);
 	if (ares_init_options(&r->channel, &opt, mask) != ARES_SUCCESS) {
 		r->channel = NULL;
 		osh_resolver_free(r);

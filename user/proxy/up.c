@@ -186,7 +186,7 @@ static int resolve_checked(struct osh_px_conn *c, struct osh_px_addrs *ret_addrs
 						       .kind = "policy changed" };
 		return -EPERM;
 	}
-	r = osh_resolve(px->resolver, osh_px_conn_host(c), &c->lookup, ret_addrs);
+	r = osh_resolve(c->box->names, osh_px_conn_host(c), &c->lookup, ret_addrs);
 	if (r == -EAGAIN)
 		return r;
 	if (r < 0) {

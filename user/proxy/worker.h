@@ -151,6 +151,7 @@ struct osh_px_box {
 	bool gone; /* being torn down */
 	struct osh_px_listener listener[OSH_SBFD_COUNT];
 	struct osh_tls_scope *scope;
+	struct osh_resolver_share *names; /* of upstreams, and their addresses */
 	struct osh_px_image now, next; /* next: loaded, not switched to */
 	struct osh_px_exe *exes[OSH_PX_HASH];
 	uint32_t n_exes, exe_epoch;

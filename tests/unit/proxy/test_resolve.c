@@ -14,12 +14,14 @@
 struct server {
 	struct osh_src src;
 	unsigned int queries;
-	bool mute;
+	bool mute; /* for all names */
+	bool mute_x; /* for names that begin with x */
 };
 
 static struct osh_loop *loop;
 static struct server server;
 static struct osh_resolver *resolver;
+static struct osh_resolver_share *share, *other;
 static struct osh_px_cfg cfg;
 static unsigned int woken;
 
@@ -36,9 +38,11 @@ static void on_query(struct osh_src *src, uint32_t events)
 	size_t end = 12;
 
 	(void)events;
-	if (n < 17 || server.mute)
+	if (n < 17)
 		return;
 	server.queries++;
+	if (server.mute || (server.mute_x && m[13] == 'x'))
+		return;
 	has4 = !memcmp(m + 13, "one", 3) || !memcmp(m + 13, "both", 4);
 	has6 = !memcmp(m + 13, "six", 3) || !memcmp(m + 13, "both", 4);
 	while (m[end])
@@ -89,12 +93,17 @@ static int setup_servers(int family, const char *servers)
 		 ntohs(family == AF_INET ? sin.sin_port : sin6.sin6_port));
 	snprintf(json, sizeof(json),
 		 "{\"resolvers\":[%s],\"hosts\":{\"table.test\":\"127.0.0.1:99\","
-		 "\"*.lab.test\":\"10.0.0.7\"},\"limits\":{\"dns_cache\":16,\"dns_inflight\":2}}",
+		 "\"*.lab.test\":\"10.0.0.7\"},\"limits\":{\"dns_cache\":16,\"dns_inflight\":3,"
+		 "\"dns_inflight_each\":2}}",
 		 list);
 	osh_px_cfg_init(&cfg);
 	if (osh_px_cfg_parse(&cfg, osh_str(json), why, sizeof(why)) < 0)
 		return -1;
-	return osh_resolver_new(loop, &cfg, &resolver);
+	if (osh_resolver_new(loop, &cfg, &resolver) < 0)
+		return -1;
+	share = osh_resolver_share_new(resolver);
+	other = osh_resolver_share_new(resolver);
+	return share && other ? 0 : -1;
 }
 
 static int setup(void **state)
@@ -112,6 +121,8 @@ static int setup_v6(void **state)
 static int teardown(void **state)
 {
 	(void)state;
+	share = osh_resolver_share_free(share);
+	other = osh_resolver_share_free(other);
 	resolver = osh_resolver_free(resolver);
 	osh_px_cfg_fini(&cfg);
 	osh_src_del(&server.src);
@@ -120,19 +131,24 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int resolve(const char *host, struct osh_px_addrs *addrs)
+static int resolve_by(struct osh_resolver_share *who, const char *host, struct osh_px_addrs *addrs)
 {
 	struct osh_px_lookup lookup = { .fn = on_lookup };
-	int r = osh_resolve(resolver, osh_str(host), &lookup, addrs);
+	int r = osh_resolve(who, osh_str(host), &lookup, addrs);
 
 	for (int i = 0; r == -EAGAIN && i < 200; i++) {
 		if (osh_loop_turn(loop, 50) < 0)
 			return -EIO;
 		if (!lookup.waiting)
-			r = osh_resolve(resolver, osh_str(host), &lookup, addrs);
+			r = osh_resolve(who, osh_str(host), &lookup, addrs);
 	}
 	osh_lookup_cancel(&lookup);
 	return r;
+}
+
+static int resolve(const char *host, struct osh_px_addrs *addrs)
+{
+	return resolve_by(share, host, addrs);
 }
 
 static void answers_are_merged_and_cached(void **state)
@@ -201,33 +217,71 @@ static void lookups_of_one_name_are_one(void **state)
 	struct osh_px_addrs addrs;
 
 	(void)state;
-	assert_int_equal(osh_resolve(resolver, OSH_STR("one.test"), &a, &addrs), -EAGAIN);
-	assert_int_equal(osh_resolve(resolver, OSH_STR("one.test"), &b, &addrs), -EAGAIN);
+	assert_int_equal(osh_resolve(share, OSH_STR("one.test"), &a, &addrs), -EAGAIN);
+	assert_int_equal(osh_resolve(share, OSH_STR("one.test"), &b, &addrs), -EAGAIN);
 	for (int i = 0; i < 100 && (a.waiting || b.waiting); i++)
 		assert_true(osh_loop_turn(loop, 50) >= 0);
 	assert_int_equal(woken, 2);
 	assert_true(server.queries <= 2); /* A and AAAA */
 }
 
-static void the_cache_and_the_lookups_have_ceilings(void **state)
+/* Names of one sandbox: no more than two under way, sixteen known or waiting; the others do not notice. */
+static void a_flood_of_names_harms_only_its_sandbox(void **state)
 {
-	struct osh_px_lookup l[3] = { { .fn = on_lookup },
-				      { .fn = on_lookup },
-				      { .fn = on_lookup } };
+	struct osh_px_lookup l[17];
 	struct osh_px_addrs addrs;
+	unsigned int queries;
 	char name[32];
 
 	(void)state;
+	assert_int_equal(resolve_by(other, "one.test", &addrs), 0);
 	for (int i = 0; i < 40; i++) {
 		snprintf(name, sizeof(name), "one%d.test", i);
 		assert_int_equal(resolve(name, &addrs), 0);
 	}
-	server.mute = true;
-	assert_int_equal(osh_resolve(resolver, OSH_STR("x1.test"), &l[0], &addrs), -EAGAIN);
-	assert_int_equal(osh_resolve(resolver, OSH_STR("x2.test"), &l[1], &addrs), -EAGAIN);
-	assert_int_equal(osh_resolve(resolver, OSH_STR("x3.test"), &l[2], &addrs), -EBUSY);
-	for (int i = 0; i < 3; i++)
-		osh_lookup_cancel(&l[i]);
+	queries = server.queries;
+	assert_int_equal(resolve_by(other, "one.test", &addrs), 0);
+	assert_int_equal(server.queries, queries); /* still known */
+
+	server.mute_x = true;
+	for (int i = 0; i < 17; i++) {
+		l[i] = (struct osh_px_lookup){ .fn = on_lookup };
+		snprintf(name, sizeof(name), "x%d.test", i);
+		assert_int_equal(osh_resolve(share, osh_str(name), &l[i], &addrs),
+				 i < 16 ? -EAGAIN : -EBUSY);
+	}
+	assert_int_equal(osh_loop_turn(loop, 100) > 0, 1);
+	assert_int_equal(resolve_by(other, "both.test", &addrs), 0);
+	assert_int_equal(server.queries, queries + 2 * 2 + 2);
+	/* who gives up is not asked for, the others are answered in their turn */
+	woken = 0;
+	osh_lookup_cancel(&l[3]);
+	server.mute_x = false;
+	for (int i = 0; i < 400 && woken < 15; i++)
+		assert_true(osh_loop_turn(loop, 50) >= 0);
+	assert_int_equal(woken, 15);
+	assert_int_equal(osh_resolve(share, OSH_STR("x15.test"), &l[0], &addrs), -EHOSTUNREACH);
+}
+
+/* A sandbox goes while it is being answered, another while it waits. */
+static void who_goes_is_not_called(void **state)
+{
+	struct osh_px_lookup l[4];
+	struct osh_px_addrs addrs;
+	char name[32];
+
+	(void)state;
+	server.mute_x = true;
+	for (int i = 0; i < 4; i++) {
+		l[i] = (struct osh_px_lookup){ .fn = on_lookup };
+		snprintf(name, sizeof(name), "x%d.test", i);
+		assert_int_equal(osh_resolve(share, osh_str(name), &l[i], &addrs), -EAGAIN);
+	}
+	assert_int_equal(osh_resolve(other, OSH_STR("x1.test"), &l[0], &addrs), -EAGAIN);
+	share = osh_resolver_share_free(share);
+	server.mute_x = false;
+	assert_int_equal(resolve_by(other, "x1.test", &addrs), -EHOSTUNREACH);
+	assert_int_equal(resolve_by(other, "one.test", &addrs), 0);
 }
 
 int main(void)
@@ -238,8 +292,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(failures_are_told_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(literals_and_the_table_ask_nobody, setup, teardown),
 		cmocka_unit_test_setup_teardown(lookups_of_one_name_are_one, setup, teardown),
-		cmocka_unit_test_setup_teardown(the_cache_and_the_lookups_have_ceilings, setup,
+		cmocka_unit_test_setup_teardown(a_flood_of_names_harms_only_its_sandbox, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(who_goes_is_not_called, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
