@@ -409,7 +409,7 @@ static void order(struct osh_px_addrs *addrs, bool v4_first, uint16_t port)
 static int resolve_hop(struct osh_px_conn *c, const struct osh_px_hop *hop,
 		       struct osh_px_addrs *ret_addrs)
 {
-	int r = osh_resolve(c->box->px->resolver, osh_str(hop->host), &c->lookup, ret_addrs);
+	int r = osh_resolve(c->box->names, osh_str(hop->host), &c->lookup, ret_addrs);
 
 	if (r == 0 || r == -EAGAIN)
 		return r;
