@@ -14,6 +14,9 @@
 #define SOCK_STREAM 1
 #define SOCK_DGRAM  2
 
+#define SOL_SOCKET 1
+#define SO_MARK	   36
+
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 
@@ -22,6 +25,7 @@
 #define ENOENT		2
 #define EACCES		13
 #define EBUSY		16
+#define EEXIST		17
 #define EINVAL		22
 #define EPROTONOSUPPORT 93
 #define EADDRNOTAVAIL	99
@@ -42,6 +46,13 @@ static __always_inline void count(__u32 ctr)
 
 	if (v)
 		(*v)++;
+}
+
+static __always_inline struct osh_state *state_row(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&osh_state, &zero);
 }
 
 extern __u64 osh_last_wake_ns;
@@ -148,6 +159,7 @@ static __always_inline __u32 caller_identity(struct osh_sb *sb, struct osh_flow_
 	if (in->i_ino != task->key.ino || in->i_sb->s_dev != task->key.dev ||
 	    in->i_generation != task->key.gen) {
 		rec->flags = flags | OSH_RUN_EXE_MOVED;
+		__builtin_memset(rec->lineage, 0, sizeof(rec->lineage));
 		return 0;
 	}
 

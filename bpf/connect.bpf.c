@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Dual MIT/GPL */
 /*
  * Where a sandbox's sockets may go. Attached to <agent>/sandboxes only, so "inside" is everything
- * these programs see: unknown means deny. TCP goes to the in-sandbox listener with a record of who
- * asked for what in the socket's storage; DNS datagrams go to our DNS; what stays inside the
- * sandbox passes.
+ * these programs see: unknown means deny. TCP goes to the in-sandbox listener; who asked for what is
+ * kept under a number of its own, which the socket carries as its mark: the kernel copies it from the
+ * SYN to the accepted socket, and nobody inside can set it (flow.bpf.c). DNS datagrams go to our DNS;
+ * what stays inside the sandbox passes.
  */
 #include "common.bpf.h"
 #include "policy.bpf.h"
@@ -128,7 +129,7 @@ static __noinline int deny(struct osh_sb *sb, const struct dest *d, __u32 reason
 	return 0;
 }
 
-/* The socket now leads nowhere of ours: its record must not be handed over. */
+/* The datagram socket now leads nowhere of ours. */
 static __always_inline void forget(struct bpf_sock_addr *ctx)
 {
 	struct osh_flow_rec *rec = bpf_sk_storage_get(&osh_sk_rec, ctx->sk, 0, 0);
@@ -137,9 +138,26 @@ static __always_inline void forget(struct bpf_sock_addr *ctx)
 		rec->kind = OSH_FLOW_NONE;
 }
 
-/* Fill the socket's record. 0 or a reason to deny. Runs under the socket's lock (TCP). */
+/* Everything of a record but what the kind asks for. 0 or a reason to deny. */
+static __always_inline __u32 describe(struct bpf_sock_addr *ctx, struct osh_sb *sb,
+				      const struct dest *d, __u64 cookie, struct osh_flow_rec *rec)
+{
+	__u32 reason = caller_identity(sb, rec);
+
+	__builtin_memcpy(rec->dst, d->addr, sizeof(rec->dst));
+	rec->dst_port_be = d->port_be;
+	rec->family = d->v4 ? AF_INET : AF_INET6;
+	rec->host_id = d->host_id;
+	rec->reason = 0;
+	rec->mark = 0;
+	rec->cookie = cookie;
+	rec->generation = 0;
+	return reason;
+}
+
+/* For a datagram socket that asks our DNS. 0 or a reason to deny. */
 static __always_inline __u32 record(struct bpf_sock_addr *ctx, struct osh_sb *sb,
-				    const struct dest *d, __u32 kind, __u64 *generation)
+				    const struct dest *d)
 {
 	struct osh_flow_rec *rec;
 	__u32 reason;
@@ -148,24 +166,71 @@ static __always_inline __u32 record(struct bpf_sock_addr *ctx, struct osh_sb *sb
 	if (!rec)
 		return OSH_KR_NO_MEMORY;
 	rec->kind = OSH_FLOW_NONE;
-	reason = caller_identity(sb, rec);
-	if (reason)
-		return reason;
-	__builtin_memcpy(rec->dst, d->addr, sizeof(rec->dst));
-	rec->dst_port_be = d->port_be;
-	rec->family = d->v4 ? AF_INET : AF_INET6;
-	rec->host_id = d->host_id;
-	rec->reason = 0;
-	rec->isn = 0;
-	rec->cookie = bpf_get_socket_cookie(ctx);
-	rec->generation = 0;
-	if (kind == OSH_FLOW_TRANSPARENT || kind == OSH_FLOW_EXPLICIT) {
-		reason = policy_verdict(rec, kind);
-		*generation = rec->generation;
-		if (reason)
-			return reason;
+	reason = describe(ctx, sb, d, bpf_get_socket_cookie(ctx), rec);
+	if (!reason)
+		rec->kind = OSH_FLOW_DNS_UDP;
+	return reason;
+}
+
+static __always_inline bool set_mark(struct bpf_sock_addr *ctx, __u32 mark)
+{
+	return bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) == 0;
+}
+
+/*
+ * The socket connects anew: what it had before is dissolved, and dead if nobody has fetched it.
+ * @away: and it leads nowhere of ours now.
+ */
+static __always_inline void dissolve(struct bpf_sock_addr *ctx, struct osh_sb *sb, bool away)
+{
+	struct osh_flow_key key = { .netns_cookie = sb->netns_cookie };
+	struct bpf_sock *sk = ctx->sk;
+	__u64 cookie;
+
+	if (!sk || !sk->mark)
+		return;
+	key.mark = sk->mark;
+	bpf_map_delete_elem(&osh_flows, &key);
+	if (!away)
+		return;
+	cookie = bpf_get_socket_cookie(ctx);
+	bpf_map_delete_elem(&osh_peers, &cookie);
+	(void)set_mark(ctx, 0); /* of no use without its record */
+}
+
+/* Put @rec where the daemon finds it and give the socket its mark. 0 or a reason to deny. */
+static __always_inline __u32 announce(struct bpf_sock_addr *ctx, struct osh_flow_rec *rec)
+{
+	struct osh_flow_key key = { .netns_cookie = rec->netns_cookie };
+	struct osh_state *st = state_row();
+	struct osh_peer peer = {};
+	int i, r = -1;
+
+	if (!st)
+		return OSH_KR_NO_MEMORY;
+	/* numbers come round after 2^32 connections: one that is still in use is passed over */
+	for (i = 0; i < 4 && r; i++) {
+		key.mark = __sync_fetch_and_add(&st->next_mark, 1) + 1;
+		if (!key.mark)
+			continue;
+		rec->mark = key.mark;
+		r = bpf_map_update_elem(&osh_flows, &key, rec, BPF_NOEXIST);
+		if (r != -EEXIST)
+			break;
 	}
-	rec->kind = kind;
+	if (r) {
+		count(OSH_CTR_FLOW_FULL);
+		return OSH_KR_NO_MEMORY;
+	}
+	if (!set_mark(ctx, key.mark)) {
+		bpf_map_delete_elem(&osh_flows, &key);
+		return OSH_KR_NO_MEMORY;
+	}
+	__builtin_memcpy(peer.addr, rec->dst, sizeof(peer.addr));
+	peer.port_be = rec->dst_port_be;
+	peer.family = rec->family;
+	if (bpf_map_update_elem(&osh_peers, &rec->cookie, &peer, BPF_ANY))
+		count(OSH_CTR_STORAGE_FULL);
 	return 0;
 }
 
@@ -173,6 +238,7 @@ static __always_inline enum route route_tcp(struct bpf_sock_addr *ctx, struct os
 					    const struct dest *d, __u32 *reason, __u64 *generation)
 {
 	__u32 kind = OSH_FLOW_TRANSPARENT;
+	struct osh_flow_rec rec;
 
 	count(OSH_CTR_CONNECT);
 	if (ctx->protocol != IPPROTO_TCP) {
@@ -188,7 +254,7 @@ static __always_inline enum route route_tcp(struct bpf_sock_addr *ctx, struct os
 				return ROUTE_DENY;
 			}
 			count(OSH_CTR_LOOPBACK);
-			forget(ctx);
+			dissolve(ctx, sb, true);
 			return ROUTE_PASS;
 		}
 		kind = OSH_FLOW_EXPLICIT;
@@ -204,7 +270,18 @@ static __always_inline enum route route_tcp(struct bpf_sock_addr *ctx, struct os
 		*reason = OSH_KR_NO_LISTENER;
 		return ROUTE_DENY;
 	}
-	*reason = record(ctx, sb, d, kind, generation);
+	dissolve(ctx, sb, false);
+	*reason = describe(ctx, sb, d, bpf_get_socket_cookie(ctx), &rec);
+	if (*reason)
+		return ROUTE_DENY;
+	rec.kind = kind;
+	if (kind == OSH_FLOW_TRANSPARENT || kind == OSH_FLOW_EXPLICIT) {
+		*reason = policy_verdict(&rec, kind);
+		*generation = rec.generation;
+		if (*reason)
+			return ROUTE_DENY;
+	}
+	*reason = announce(ctx, &rec);
 	if (*reason)
 		return ROUTE_DENY;
 	count(OSH_CTR_REDIRECT);
@@ -216,8 +293,6 @@ static __always_inline enum route route_tcp(struct bpf_sock_addr *ctx, struct os
 static __always_inline enum route route_udp(struct bpf_sock_addr *ctx, struct osh_sb *sb,
 					    const struct dest *d, bool connecting, __u32 *reason)
 {
-	__u64 generation;
-
 	if (ctx->protocol != IPPROTO_UDP) {
 		*reason = OSH_KR_PROTOCOL;
 		return ROUTE_DENY;
@@ -227,7 +302,7 @@ static __always_inline enum route route_udp(struct bpf_sock_addr *ctx, struct os
 			*reason = OSH_KR_NO_LISTENER;
 			return ROUTE_DENY;
 		}
-		*reason = record(ctx, sb, d, OSH_FLOW_DNS_UDP, &generation);
+		*reason = record(ctx, sb, d);
 		if (*reason)
 			return ROUTE_DENY;
 		count(OSH_CTR_DNS);
@@ -371,42 +446,61 @@ int osh_sendmsg6(struct bpf_sock_addr *ctx)
 	return fence6(ctx, false);
 }
 
+/* Whom the socket asked for: false when it was not redirected. */
+static __always_inline bool asked_for(struct bpf_sock_addr *ctx, struct osh_peer *ret)
+{
+	struct osh_flow_rec *rec;
+	struct osh_peer *peer;
+	__u64 cookie;
+
+	if (ctx->type == SOCK_STREAM) {
+		cookie = bpf_get_socket_cookie(ctx);
+		peer = bpf_map_lookup_elem(&osh_peers, &cookie);
+		if (!peer)
+			return false;
+		*ret = *peer;
+		/* still ours after the copy: rows are reused at once, by anybody's sockets */
+		return bpf_map_lookup_elem(&osh_peers, &cookie) == peer;
+	}
+	rec = bpf_sk_storage_get(&osh_sk_rec, ctx->sk, 0, 0);
+	if (!rec || rec->kind == OSH_FLOW_NONE)
+		return false;
+	__builtin_memcpy(ret->addr, rec->dst, sizeof(ret->addr));
+	ret->port_be = rec->dst_port_be;
+	ret->family = rec->family;
+	return true;
+}
+
 /*
  * Truthful names: where the kernel would show one of our listeners, show what the program asked for.
- * A socket that asked several name servers in turn sees the last.
+ * A datagram socket that asked several name servers in turn sees the last.
  */
 static __always_inline int name4(struct bpf_sock_addr *ctx)
 {
-	struct osh_flow_rec *rec = bpf_sk_storage_get(&osh_sk_rec, ctx->sk, 0, 0);
-	__u64 cookie;
-	struct osh_sb *sb;
+	__u64 cookie = bpf_get_netns_cookie(ctx);
+	struct osh_sb *sb = bpf_map_lookup_elem(&osh_sandboxes, &cookie);
+	struct osh_peer peer;
 
-	if (!rec || rec->kind == OSH_FLOW_NONE || rec->family != AF_INET)
-		return 1;
-	cookie = rec->netns_cookie;
-	sb = bpf_map_lookup_elem(&osh_sandboxes, &cookie);
 	if (!sb || ctx->user_ip4 != sb->listen4_be)
 		return 1;
-	ctx->user_ip4 = ((__u32 *)rec->dst)[3];
-	ctx->user_port = rec->dst_port_be;
+	if (!asked_for(ctx, &peer) || peer.family != AF_INET)
+		return 1;
+	ctx->user_ip4 = ((__u32 *)peer.addr)[3];
+	ctx->user_port = peer.port_be;
 	return 1;
 }
 
 static __always_inline int name6(struct bpf_sock_addr *ctx)
 {
-	struct osh_flow_rec *rec = bpf_sk_storage_get(&osh_sk_rec, ctx->sk, 0, 0);
-	struct osh_sb *sb;
+	__u64 cookie = bpf_get_netns_cookie(ctx);
+	struct osh_sb *sb = bpf_map_lookup_elem(&osh_sandboxes, &cookie);
+	struct osh_peer peer;
 	__u32 *dst;
-	__u64 cookie;
 
-	if (!rec || rec->kind == OSH_FLOW_NONE)
+	if (!sb || !asked_for(ctx, &peer))
 		return 1;
-	cookie = rec->netns_cookie;
-	sb = bpf_map_lookup_elem(&osh_sandboxes, &cookie);
-	if (!sb)
-		return 1;
-	dst = (__u32 *)rec->dst;
-	if (rec->family == AF_INET) {
+	dst = (__u32 *)peer.addr;
+	if (peer.family == AF_INET) {
 		if (ctx->user_ip6[3] != sb->listen4_be || ctx->user_ip6[2] != bpf_htonl(0xffff))
 			return 1;
 	} else if (ctx->user_ip6[0] != sb->listen6_be[0] || ctx->user_ip6[1] != sb->listen6_be[1] ||
@@ -417,7 +511,7 @@ static __always_inline int name6(struct bpf_sock_addr *ctx)
 	ctx->user_ip6[1] = dst[1];
 	ctx->user_ip6[2] = dst[2];
 	ctx->user_ip6[3] = dst[3];
-	ctx->user_port = rec->dst_port_be;
+	ctx->user_port = peer.port_be;
 	return 1;
 }
 

@@ -293,13 +293,6 @@ static __always_inline bool starts_elsewhere(struct task_struct *t, struct file 
 	return !c.checked || c.foreign;
 }
 
-static __always_inline struct osh_state *state_row(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&osh_state, &zero);
-}
-
 /* Give the executable described in s->exe an id; 0 when there is no room. */
 static __always_inline __u32 exe_id(struct scratch *s, struct osh_sb *sb, struct osh_state *st,
 				    __u32 off)

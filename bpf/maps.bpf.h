@@ -17,8 +17,8 @@
 /*
  * osh_state - ABI version, id counters, hash seed
  * key/val: 0 -> struct osh_state
- * writer:  monitor once, when the pins are made; exec.bpf.c counts ids
- * reader:  exec.bpf.c; monitor at adoption
+ * writer:  monitor once, when the pins are made; exec.bpf.c, connect.bpf.c count ids
+ * reader:  exec.bpf.c, connect.bpf.c; monitor at adoption
  * full:    cannot be
  * miss:    cannot be
  * life:    pinned; survives the daemon
@@ -155,10 +155,10 @@ struct {
 } osh_tasks __weak SEC(".maps");
 
 /*
- * osh_sk_rec - flow record of a connecting (or DNS) socket
- * key/val: socket -> struct osh_flow_rec; kind 0: nothing to hand over
+ * osh_sk_rec - who uses a datagram socket to ask our DNS
+ * key/val: socket -> struct osh_flow_rec; kind 0: it asks nobody
  * writer:  connect.bpf.c
- * reader:  flow.bpf.c, connect.bpf.c (peer names), skb.bpf.c
+ * reader:  connect.bpf.c (peer names), skb.bpf.c
  * full:    deny and counter storage-full
  * miss:    not redirected
  * life:    the socket's
@@ -171,28 +171,12 @@ struct {
 } osh_sk_rec __weak SEC(".maps");
 
 /*
- * osh_sk_acc - flow record of an accepted socket
- * key/val: socket -> struct osh_flow_rec
- * writer:  flow.bpf.c, before accept() returns
+ * osh_flows - record of each connection on its way to the daemon; not LRU: eviction would lose live ones
+ * key/val: struct osh_flow_key (with the mark) -> struct osh_flow_rec
+ * writer:  connect.bpf.c; flow.bpf.c deletes; monitor sweeps the abandoned
  * reader:  flow.bpf.c answers OSH_SO_FLOW from it
- * full:    no record: the proxy drops the connection; counter storage-full
- * miss:    the same
- * life:    the socket's; survives the daemon with the listener
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct osh_flow_rec);
-} osh_sk_acc __weak SEC(".maps");
-
-/*
- * osh_flows - records between SYN and the accepting side; not LRU: eviction would lose live ones
- * key/val: struct osh_flow_key (with the ISN) -> struct osh_flow_rec
- * writer:  flow.bpf.c; monitor sweeps the abandoned
- * reader:  flow.bpf.c
- * full:    no record: the proxy drops the connection; counter flow-full
- * miss:    the same; counter no-handover
+ * full:    deny and counter flow-full
+ * miss:    no record: the proxy drops the connection; counter no-handover
  * life:    pinned; survives the daemon
  */
 struct {
@@ -202,6 +186,23 @@ struct {
 	__type(key, struct osh_flow_key);
 	__type(value, struct osh_flow_rec);
 } osh_flows __weak SEC(".maps");
+
+/*
+ * osh_peers - whom a redirected stream socket asked for
+ * key/val: socket cookie -> struct osh_peer
+ * writer:  connect.bpf.c; flow.bpf.c deletes with the socket
+ * reader:  connect.bpf.c (peer names)
+ * full:    getpeername() shows our listener; counter storage-full
+ * miss:    not redirected
+ * life:    pinned; an entry lives as long as its socket
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, OSH_PEER_MAX);
+	/* preallocated, as above */
+	__type(key, __u64);
+	__type(value, struct osh_peer);
+} osh_peers __weak SEC(".maps");
 
 /*
  * osh_dns - who used a datagram port last to ask our DNS; for logs

@@ -7,11 +7,10 @@
 
 BPF_LICENSE;
 
-#define SOL_IP	   0
-#define SOL_SOCKET 1
-#define SOL_TCP	   6
-#define SOL_UDP	   17
-#define SOL_IPV6   41
+#define SOL_IP	 0
+#define SOL_TCP	 6
+#define SOL_UDP	 17
+#define SOL_IPV6 41
 
 static __always_inline void report(struct osh_sb *sb, __u32 reason, __u32 op, __u32 protocol,
 				   __u32 detail, const __u8 *addr, __u16 port_be, bool v4)

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define OSH_ABI_VERSION 1
+#define OSH_ABI_VERSION 2
 
 /* ---- ceilings ---- */
 #define OSH_LINEAGE_MAX 16 /* ancestors kept per task */
@@ -28,7 +28,8 @@
 #define OSH_EXE_SETTLE_MS    100 /* far above the tick that file times are taken from */
 #define OSH_TASK_PER_SANDBOX 8192 /* further ones have no identity and are denied */
 #define OSH_TASK_MAX	     65536
-#define OSH_FLOW_MAX	     16384 /* handshakes in flight */
+#define OSH_FLOW_MAX	     16384 /* connections the daemon has not fetched yet */
+#define OSH_PEER_MAX	     65536 /* connected sockets that can tell whom they asked for */
 #define OSH_NAME_MAX	     262144 /* host names known at a time, all sandboxes */
 #define OSH_HOST_LEN	     256 /* host name with the NUL */
 #define OSH_POLICY_MAX	     262144 /* rows of one sandbox's kernel policy */
@@ -165,7 +166,7 @@ struct osh_flow_rec {
 	__u32 tgid; /* initial pid namespace */
 	__u32 pid; /* thread */
 	__u32 uid;
-	__u32 isn; /* client's initial sequence number */
+	__u32 mark; /* of the client's socket, for this connection */
 	__u32 kind; /* enum osh_flow_kind */
 	__u32 lineage_count;
 	__u16 dst_port_be;
@@ -182,6 +183,7 @@ _Static_assert(sizeof(struct osh_flow_rec) == 112 + 8 * OSH_LINEAGE_MAX, "abi");
  * on the in-sandbox DNS datagram socket, for the client port a query came from:
  *	getsockopt(fd, OSH_SOL_FLOW, OSH_SO_DNS_RECORD | client_port, &rec, &len)
  * with len == sizeof(struct osh_flow_rec). 0: filled. -1/ENOENT: no record: drop the connection.
+ * An accepted socket's record can be had once: it leaves the kernel's table.
  * -1/ENOPROTOOPT: not in the daemon's cgroup, or the fence is not there. A datagram's record says
  * who used that port last: good for logs, not for decisions.
  */
@@ -238,19 +240,19 @@ enum osh_kreason {
 	X(SKB_PROTO, 0, "skb-proto", "packets dropped: protocol")                            \
 	X(SKB_OPTIONS, 0, "skb-options", "packets dropped: IP options or extension headers") \
 	X(SKB_SHORT, 0, "skb-short", "packets dropped: truncated header")                    \
-	X(HANDOVER, 0, "handover", "records handed to an accepted socket")                   \
+	X(HANDOVER, 0, "handover", "records fetched for an accepted socket")                 \
 	X(EXEC, 0, "exec", "execs in sandboxes")                                             \
 	X(EXE_NEW, 0, "exe-new", "executables seen for the first time")                      \
 	X(FORK, 0, "fork", "forks in sandboxes")                                             \
 	X(EXIT, 0, "exit", "exits in sandboxes")                                             \
 	X(TAINT, 0, "taint", "processes tainted after exec")                                 \
 	X(GETSOCKOPT, 0, "record-read", "records read by the daemon")                        \
-	X(NO_HANDOVER, 1, "no-handover", "listener connections without a record")            \
+	X(NO_HANDOVER, 1, "no-handover", "accepted connections without a record")            \
 	X(RING_FULL, 1, "ring-full", "events lost")                                          \
 	X(EXE_FULL, 1, "exe-full", "executables not tracked: table or quota full")           \
 	X(TASK_FULL, 1, "task-full", "processes not tracked: table full")                    \
-	X(FLOW_FULL, 1, "flow-full", "handshakes not tracked: table full")                   \
-	X(STORAGE_FULL, 1, "storage-full", "socket storage failed")                          \
+	X(FLOW_FULL, 1, "flow-full", "connections refused: table full")                      \
+	X(STORAGE_FULL, 1, "storage-full", "peer or socket storage failed")                  \
 	X(HELPER, 1, "helper", "another kernel helper failed")
 
 enum osh_ctr {
@@ -348,15 +350,22 @@ struct osh_sb {
 };
 _Static_assert(sizeof(struct osh_sb) == 88, "abi");
 
-/* Handshake in flight: connecting side -> accepting side. */
+/* A connection on its way to the daemon. */
 struct osh_flow_key {
 	__u64 netns_cookie;
-	__u32 saddr_be[4]; /* client's */
-	__u32 isn;
-	__u16 sport_be;
-	__u16 dport_be;
+	__u32 mark; /* never 0 */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct osh_flow_key) == 32, "abi");
+_Static_assert(sizeof(struct osh_flow_key) == 16, "abi");
+
+/* Whom a redirected stream socket asked for: what getpeername() answers. */
+struct osh_peer {
+	__u8 addr[16];
+	__u16 port_be;
+	__u16 family; /* AF_INET (also v4-mapped on a v6 socket) or AF_INET6 */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct osh_peer) == 24, "abi");
 
 /* The one row of osh_state; outlives the daemon. */
 struct osh_state {
@@ -364,8 +373,10 @@ struct osh_state {
 	__u32 next_exe; /* last exe id handed out */
 	__u64 next_exec; /* last exec id handed out */
 	__u64 seed; /* of path hashes: a sandbox cannot aim for collisions */
+	__u32 next_mark; /* last mark handed out */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct osh_state) == 24, "abi");
+_Static_assert(sizeof(struct osh_state) == 32, "abi");
 
 struct osh_dns_key {
 	__u64 netns_cookie;

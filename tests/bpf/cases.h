@@ -34,5 +34,6 @@ void case_quota(struct kt *kt);
 void case_cgroups(struct kt *kt);
 void case_inspect(struct kt *kt);
 void case_watch(struct kt *kt);
+void case_flows(struct kt *kt);
 
 #endif

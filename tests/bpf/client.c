@@ -124,6 +124,61 @@ static int do_again(char **v)
 	return print_peer(fd);
 }
 
+/* clash N: connects that fail after every hook has said yes: their port is taken */
+static int do_clash(char **v)
+{
+	union addr from, a;
+	socklen_t len = parse("0.0.0.0", "0", &from), alen = parse("10.1.1.1", "80", &a);
+	int i, n = number(v[0]), one = 1, fds[2];
+	unsigned int taken = 0;
+
+	for (i = 0; i < 2; i++) {
+		fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+		(void)setsockopt(fds[i], SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (bind(fds[i], &from.sa, len) < 0 || getsockname(fds[i], &from.sa, &len) < 0)
+			return fail(errno);
+	}
+	if (connect(fds[0], &a.sa, alen) < 0)
+		return fail(errno);
+	for (i = 0; i < n; i++)
+		taken += connect(fds[1], &a.sa, alen) < 0 && errno == EADDRNOTAVAIL;
+	printf("ok %u\n", taken);
+	return 0;
+}
+
+static unsigned int mark_of(int fd)
+{
+	unsigned int mark = 0;
+	socklen_t len = sizeof(mark);
+
+	(void)getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len);
+	return mark;
+}
+
+/* marks IP PORT: redirected, then dissolved and led to a server in the sandbox */
+static int do_marks(char **v)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	union addr a, own;
+	socklen_t len = parse(v[0], v[1], &a), n = parse("127.0.0.1", "0", &own);
+	int server = socket(AF_INET, SOCK_STREAM, 0), fd = socket(AF_INET, SOCK_STREAM, 0), got,
+	    seven = 7;
+	unsigned int first;
+
+	if (bind(server, &own.sa, n) < 0 || listen(server, 1) < 0 ||
+	    getsockname(server, &own.sa, &n) < 0 || connect(fd, &a.sa, len) < 0)
+		return fail(errno);
+	first = mark_of(fd);
+	if (setsockopt(fd, SOL_SOCKET, SO_MARK, &seven, sizeof(seven)) == 0 || errno != EPERM)
+		return fail(errno);
+	(void)connect(fd, &none, sizeof(none));
+	if (connect(fd, &own.sa, n) < 0)
+		return fail(errno);
+	got = accept(server, NULL, NULL);
+	printf("ok %d %u %u\n", first != 0, mark_of(fd), mark_of(got));
+	return 0;
+}
+
 /* ask IP PORT: datagram, unconnected; prints where the answer seems to come from */
 static int do_ask(const char *ip, const char *port, bool connected)
 {
@@ -562,6 +617,10 @@ int kt_client_main(int argc, char **argv)
 		return do_connect(v[0], v[1], v[2]);
 	if (strcmp(argv[0], "again") == 0 && argc == 5)
 		return do_again(v);
+	if (strcmp(argv[0], "clash") == 0 && argc == 2)
+		return do_clash(v);
+	if (strcmp(argv[0], "marks") == 0 && argc == 3)
+		return do_marks(v);
 	if (strcmp(argv[0], "ask") == 0 && argc == 3)
 		return do_ask(v[0], v[1], false);
 	if (strcmp(argv[0], "askconn") == 0 && argc == 3)

@@ -99,7 +99,6 @@ int kt_setup(struct kt *kt)
 	if (r < 0)
 		return r;
 	kt->opts = (struct osh_kern_opts){
-		.agent_fd = kt->cg.agent_fd,
 		.daemon_fd = kt->cg.daemon_fd,
 		.sandboxes_fd = kt->cg.sandboxes_fd,
 		.pin_dir = kt->pin_dir,
@@ -228,7 +227,11 @@ static int listener(int family, int type, uint16_t *ret_port)
 /* In the new namespace, with our own (daemon's) cgroup: listeners belong to the daemon. */
 static int populate(struct kt_sandbox *sb)
 {
+	osh_auto_close int fd = open("/proc/sys/net/ipv4/tcp_fwmark_accept", O_WRONLY | O_CLOEXEC);
 	int r = setup_lo();
+
+	if (fd < 0 || write(fd, "1", 1) != 1)
+		return -errno;
 
 	if (r < 0)
 		return r;

@@ -32,7 +32,7 @@ enum {
 	SWEEP_MS = 60000,
 	SWEEP_AGAIN_MS = 100, /* far longer than an exec takes in the kernel */
 	PRESSURE_MS = 1000,
-	FLOW_AGE_MS = 120000,
+	FLOW_AGE_MS = 600000, /* connections may wait that long for a stopped proxy */
 	KERN_BATCH = 512,
 };
 
@@ -276,7 +276,6 @@ static int open_fence(struct osh_monitor *m)
 	r = osh_cgroup_enter_daemon(&m->cg);
 	if (r < 0)
 		return osh_log_err(r, "cannot enter cgroup %s/daemon", m->cg.agent_path);
-	opts.agent_fd = m->cg.agent_fd;
 	opts.daemon_fd = m->cg.daemon_fd;
 	opts.sandboxes_fd = m->cg.sandboxes_fd;
 	osh_diag_init(&diag, NULL);

@@ -17,8 +17,6 @@
 static int place_fd(const struct osh_kern_opts *opts, enum kprog_place place)
 {
 	switch (place) {
-	case PLACE_AGENT:
-		return opts->agent_fd;
 	case PLACE_DAEMON:
 		return opts->daemon_fd;
 	default:
@@ -28,7 +26,7 @@ static int place_fd(const struct osh_kern_opts *opts, enum kprog_place place)
 
 static bool is_cgroup(enum kprog_place place)
 {
-	return place == PLACE_AGENT || place == PLACE_DAEMON || place == PLACE_SANDBOXES;
+	return place == PLACE_DAEMON || place == PLACE_SANDBOXES;
 }
 
 static int link_info(struct bpf_link *link, struct bpf_link_info *ret_info)
@@ -198,7 +196,7 @@ static int cgroup_ids(struct osh_kern *kern, const struct osh_kern_opts *opts)
 	enum kprog_place place;
 	struct stat st;
 
-	for (place = PLACE_AGENT; place <= PLACE_SANDBOXES; place++) {
+	for (place = PLACE_DAEMON; place <= PLACE_SANDBOXES; place++) {
 		if (fstat(place_fd(opts, place), &st) < 0)
 			return -errno;
 		kern->cgroup_id[place] = st.st_ino;

@@ -34,7 +34,7 @@ enum osh_kern_taint {
 };
 
 struct osh_kern_opts {
-	int agent_fd, daemon_fd, sandboxes_fd; /* of struct osh_cgroup; borrowed during open */
+	int daemon_fd, sandboxes_fd; /* of struct osh_cgroup; borrowed during open */
 	const char *pin_dir; /* under a bpffs, mounted there if missing; NULL: no pins (tests) */
 	uint16_t explicit_port; /* 127.0.0.1 and [::1]; 0: 3128 */
 	int deny_errno; /* of a denied connect; 0: ECONNREFUSED */
@@ -188,7 +188,7 @@ const char *osh_kern_ctr_text(unsigned int ctr);
 bool osh_kern_ctr_is_anomaly(unsigned int ctr);
 const char *osh_kreason_name(uint32_t reason); /* "unknown" for a stranger */
 
-/* Handshakes older than @age_ms that nobody accepted are dropped from the hand-over table. */
+/* Records of connections older than @age_ms that nobody fetched are dropped. */
 int osh_kern_flow_sweep(struct osh_kern *kern, unsigned int age_ms) OSH_MUST_CHECK;
 
 struct osh_kern_prog_info {

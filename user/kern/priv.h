@@ -21,7 +21,7 @@ enum kmap {
 	KMAP_EXES,
 	KMAP_TASKS,
 	KMAP_SK_REC,
-	KMAP_SK_ACC,
+	KMAP_PEERS,
 	KMAP_FLOWS,
 	KMAP_DNS,
 	KMAP_NAMES,
@@ -34,7 +34,6 @@ extern const char *const osh_kmap_names[KMAP_COUNT_];
 
 enum kprog_place {
 	PLACE_NONE = 0, /* run by us, not attached */
-	PLACE_AGENT,
 	PLACE_DAEMON,
 	PLACE_SANDBOXES,
 	PLACE_TRACE,

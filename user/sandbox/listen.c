@@ -241,6 +241,17 @@ static int open_listeners(bool ipv6, struct osh_sandbox_listeners *lst)
 	return r;
 }
 
+/*
+ * Accepted sockets take the mark of the SYN they come from: by it the kernel programs know a
+ * connection's record again. /proc/sys/net shows the namespace of who opens it.
+ */
+static int accept_marks(void)
+{
+	osh_auto_close int fd = open("/proc/sys/net/ipv4/tcp_fwmark_accept", O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, "1", 1) != 1 ? -errno : 0;
+}
+
 static int read_cookie(int fd, uint64_t *ret_cookie)
 {
 	socklen_t len = sizeof(*ret_cookie);
@@ -262,6 +273,8 @@ static int run_job(struct job *job)
 	}
 	ipv6 = has_ipv6();
 	r = set_up_loopback(ipv6);
+	if (r == 0)
+		r = accept_marks();
 	if (r == 0)
 		r = open_listeners(ipv6, &job->lst);
 	return r < 0 ? r : read_cookie(job->lst.tcp4, &job->cookie);

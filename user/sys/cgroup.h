@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Our part of the cgroup v2 tree:
- *	<agent>/			sockops: both ends of the record hand-over
+ *	<agent>/			limits shared by all of it
  *	<agent>/daemon			our own processes; getsockopt answers with flow records
  *	<agent>/sandboxes/		the fence, attached once, inherited
  *	<agent>/sandboxes/<name>	one sandbox
