@@ -140,7 +140,7 @@ daemon_stop_
 HOSTS="
     api.test: 127.0.0.1:$(awk '{print $2}' "$W/reset.out")"
 daemon_start
-ask() { in_box_bare good curl -sS --max-time 10 -w '\n%{http_code} %{exitcode}' "https://api.test/$1" >"$W/out" 2>&1 </dev/null; }
+ask() { in_box_bare good curl -sS --max-time 10 -w '\n%{http_code} %{exitcode}' "https://api.test/$1" >"$W/out" 2>"$W/err" </dev/null; }
 whole() { ask good; grep -q '^200 0$' "$W/out"; }
 check "a whole answer" until_ok whole || cat "$W/out"
 for s in head0 head1 head2 interim; do ask $s; check "reset at $s: 502" grep -q '^502 0$' "$W/out"; done
