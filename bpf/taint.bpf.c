@@ -92,7 +92,7 @@ static __always_inline void on_mmap(unsigned long prot, unsigned long fd)
 struct range {
 	unsigned long at, end;
 	__u32 tgid;
-	__u32 tries; /* left */
+	__u32 busy; /* turns that found the address space locked */
 };
 
 static long on_vma(struct task_struct *t, struct vm_area_struct *vma, struct range *r)
@@ -114,6 +114,8 @@ static long next_vma(__u32 i, struct range *r)
 	if (r->at >= r->end)
 		return 1;
 	err = bpf_find_vma(bpf_get_current_task_btf(), r->at, on_vma, r, 0);
+	if (err == -EBUSY)
+		r->busy++;
 	return err && err != -EBUSY;
 }
 
@@ -122,8 +124,16 @@ static __always_inline void on_mprotect(unsigned long at, unsigned long len, uns
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct range r = { .at = at, .end = at + len, .tgid = tgid };
 
-	if ((prot & PROT_EXEC) && bpf_map_lookup_elem(&osh_tasks, &tgid))
-		bpf_loop(MPROTECT_TURNS, next_vma, &r, 0);
+	struct osh_task *task;
+
+	if (!(prot & PROT_EXEC))
+		return;
+	task = bpf_map_lookup_elem(&osh_tasks, &tgid);
+	if (!task)
+		return;
+	/* more mappings at once than anybody would look through: no honest program does that */
+	if (bpf_loop(MPROTECT_TURNS, next_vma, &r, 0) == MPROTECT_TURNS && r.at < r.end && !r.busy)
+		task->flags |= OSH_RUN_MAPPED;
 }
 
 struct sys_enter {

@@ -9,6 +9,7 @@
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 
 #include "base/buf.h"
@@ -58,6 +59,7 @@ static const int denied[] = {
 	SCMP_SYS(pivot_root),
 	SCMP_SYS(userfaultfd),
 	SCMP_SYS(perf_event_open),
+	SCMP_SYS(uselib),
 
 	SCMP_SYS(io_uring_enter),
 	SCMP_SYS(io_uring_register),
@@ -160,6 +162,8 @@ static int add_protocols(scmp_filter_ctx ctx, uint64_t family)
 
 static int add_conditional(scmp_filter_ctx ctx)
 {
+	static const uint64_t layouts[] = { ADDR_NO_RANDOMIZE, READ_IMPLIES_EXEC,
+					    ADDR_COMPAT_LAYOUT, MMAP_PAGE_ZERO };
 	uint32_t eperm = SCMP_ACT_ERRNO(EPERM);
 	int r;
 
@@ -190,19 +194,23 @@ static int add_conditional(scmp_filter_ctx ctx)
 		r = seccomp_rule_add_exact(ctx, eperm, SCMP_SYS(prctl), 1,
 					   SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0xffffffff, PR_SET_MM));
 	/*
-	 * A library that asks for an executable stack, or fixed addresses, turns what an allowed program
-	 * merely loads into code that no executable mapping gives away. (All bits set: only a question.)
+	 * A library that asks for an executable stack, fixed addresses, or that whatever is readable can
+	 * be executed, turn what an allowed program merely loads into code that no executable mapping
+	 * gives away; programs started later inherit the last two. (All bits set: only a question.)
 	 */
 	if (r == 0)
 		r = seccomp_rule_add_exact(ctx, eperm, SCMP_SYS(mprotect), 1,
 					   SCMP_A2_64(SCMP_CMP_MASKED_EQ,
 						      PROT_EXEC | PROT_GROWSDOWN,
 						      PROT_EXEC | PROT_GROWSDOWN));
+	for (size_t i = 0; r == 0 && i < OSH_ARRAY_SIZE(layouts); i++)
+		r = seccomp_rule_add_exact(
+			ctx, eperm, SCMP_SYS(personality), 1,
+			SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0x80000000u | layouts[i], layouts[i]));
+	/* The same for code without a name, from another process's memory. */
 	if (r == 0)
-		r = seccomp_rule_add_exact(ctx, eperm, SCMP_SYS(personality), 1,
-					   SCMP_A0_64(SCMP_CMP_MASKED_EQ,
-						      0x80000000u | ADDR_NO_RANDOMIZE,
-						      ADDR_NO_RANDOMIZE));
+		r = seccomp_rule_add_exact(ctx, eperm, SCMP_SYS(shmat), 1,
+					   SCMP_A2_64(SCMP_CMP_MASKED_EQ, SHM_EXEC, SHM_EXEC));
 	return r;
 }
 

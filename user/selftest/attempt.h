@@ -29,7 +29,7 @@ osh_selftest_fn osh_st_userns, osh_st_clone3, osh_st_setns, osh_st_mount, osh_st
 osh_selftest_fn osh_st_allowed_control, osh_st_dynamic_control, osh_st_not_allowed, osh_st_copy,
 	osh_st_rename, osh_st_hardlink, osh_st_argv, osh_st_memfd, osh_st_tmpfile, osh_st_deleted,
 	osh_st_fexecve, osh_st_ld_so, osh_st_preload, osh_st_audit, osh_st_libpath, osh_st_big_env,
-	osh_st_mapped_code, osh_st_mm_exe, osh_st_connect_exec, osh_st_thread_exec,
+	osh_st_mapped_code, osh_st_mm_exe, osh_st_layout, osh_st_connect_exec, osh_st_thread_exec,
 	osh_st_leader_exit, osh_st_traced, osh_st_attach, osh_st_vm_write, osh_st_proc_mem,
 	osh_st_getfd, osh_st_tofu_control, osh_st_tofu, osh_st_script;
 /* proxy.c: names, TLS, DNS, listeners; http.c: requests */

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/ptrace.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -417,6 +419,32 @@ enum osh_selftest_state osh_st_mm_exe(const struct osh_selftest_env *env, char *
 	if (prctl(PR_SET_MM, PR_SET_MM_EXE_FILE, fd, 0, 0) == 0)
 		return osh_st_open(detail, "the link to the executable was changed");
 	return osh_st_refused(detail, "PR_SET_MM_EXE_FILE");
+}
+
+/* Programs started later would execute whatever they can read, at addresses known beforehand. */
+enum osh_selftest_state osh_st_layout(const struct osh_selftest_env *env, char *detail)
+{
+	static const unsigned long layouts[] = { READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE,
+						 ADDR_COMPAT_LAYOUT, MMAP_PAGE_ZERO };
+	int id;
+
+	(void)env;
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(layouts); i++) {
+		if (personality(layouts[i]) == -1)
+			continue;
+		(void)personality(0);
+		osh_st_say(detail, "personality 0x%lx was accepted", layouts[i]);
+		return OSH_SELFTEST_OPEN;
+	}
+	id = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0700);
+	if (id >= 0) {
+		void *p = shmat(id, NULL, SHM_EXEC);
+
+		(void)shmctl(id, IPC_RMID, NULL);
+		if (p != (void *)-1)
+			return osh_st_open(detail, "executable shared memory");
+	}
+	return osh_st_refused(detail, "personality, shmat");
 }
 
 /*

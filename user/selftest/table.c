@@ -92,6 +92,7 @@ const struct osh_selftest_attempt osh_selftest_attempts[] = {
 	{ "LD_PRELOAD in a large environment", "56", INSIDE, osh_st_big_env },
 	{ "code from a writable place", "56", INSIDE, osh_st_mapped_code },
 	{ "PR_SET_MM_EXE_FILE", "52", INSIDE, osh_st_mm_exe },
+	{ "memory layout of programs", "56", INSIDE, osh_st_layout },
 	{ "exec after connect", "58", INSIDE, osh_st_connect_exec },
 	{ "exec during connect", "59", INSIDE, osh_st_thread_exec },
 	{ "thread group leader gone", "59", INSIDE, osh_st_leader_exit },

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 #include "base/str.h"
@@ -15,6 +16,8 @@
 struct walk {
 	char done[PATH_MAX]; /* "" is the root */
 	char rest[2 * PATH_MAX];
+	uid_t distrusted;
+	bool loose; /* a folder on the way is one where @distrusted can put what it likes */
 };
 
 static int open_nofollow(int root_fd, const char *path)
@@ -26,11 +29,22 @@ static int open_nofollow(int root_fd, const char *path)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+/* Can @w->distrusted add, replace or move what is in the folder, as far as owner and mode say? */
+static bool is_loose(const struct walk *w, int fd, const struct stat *st)
+{
+	struct statvfs fs;
+
+	if (w->distrusted == (uid_t)-1 || !S_ISDIR(st->st_mode) ||
+	    (st->st_uid != w->distrusted && !(st->st_mode & (S_IWGRP | S_IWOTH))))
+		return false;
+	return fstatvfs(fd, &fs) < 0 || !(fs.f_flag & ST_RDONLY);
+}
+
 /*
  * Target of the symlink @path, or 0 when it is something else. Length on success. -EPERM: a link
- * of @distrusted.
+ * that w->distrusted made, or could have moved there.
  */
-static int read_link(int root_fd, const char *path, uid_t distrusted, char target[PATH_MAX])
+static int read_link(struct walk *w, int root_fd, const char *path, char target[PATH_MAX])
 {
 	osh_auto_close int fd = open_nofollow(root_fd, path);
 	struct stat st;
@@ -40,11 +54,15 @@ static int read_link(int root_fd, const char *path, uid_t distrusted, char targe
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (S_ISLNK(st.st_mode) && st.st_uid == distrusted)
+	if (!S_ISLNK(st.st_mode)) {
+		w->loose = w->loose || is_loose(w, fd, &st);
+		return 0;
+	}
+	if (w->loose || st.st_uid == w->distrusted)
 		return -EPERM;
 	n = readlinkat(fd, "", target, PATH_MAX - 1);
-	if (n < 0) /* ENOENT is how an O_PATH descriptor says "no symlink" */
-		return errno == ENOENT || errno == EINVAL ? 0 : -errno;
+	if (n < 0)
+		return -errno;
 	target[n] = '\0';
 	return (int)n;
 }
@@ -85,8 +103,7 @@ static int follow(struct walk *w, const char *target)
 	return 0;
 }
 
-static int step(struct walk *w, int root_fd, uid_t distrusted, const char *name,
-		unsigned int *links)
+static int step(struct walk *w, int root_fd, const char *name, unsigned int *links)
 {
 	char next[PATH_MAX], target[PATH_MAX];
 	int n, r;
@@ -100,7 +117,7 @@ static int step(struct walk *w, int root_fd, uid_t distrusted, const char *name,
 	n = snprintf(next, sizeof(next), "%s/%s", w->done, name);
 	if (n < 0 || (size_t)n >= sizeof(next))
 		return -ENAMETOOLONG;
-	r = read_link(root_fd, next, distrusted, target);
+	r = read_link(w, root_fd, next, target);
 	if (r < 0)
 		return r;
 	if (r > 0) {
@@ -114,8 +131,8 @@ static int step(struct walk *w, int root_fd, uid_t distrusted, const char *name,
 
 int osh_inroot_resolve(int root_fd, const char *path, uid_t distrusted, char *dst, size_t size)
 {
-	struct walk w = { .done = "" };
-	char name[NAME_MAX + 1];
+	struct walk w = { .done = "", .distrusted = distrusted };
+	char name[NAME_MAX + 1], link[PATH_MAX];
 	unsigned int links = 0;
 	int r;
 
@@ -123,13 +140,17 @@ int osh_inroot_resolve(int root_fd, const char *path, uid_t distrusted, char *ds
 		return -EINVAL;
 	if (!osh_strlcpy(w.rest, path, sizeof(w.rest)))
 		return -ENAMETOOLONG;
+	/* the root itself */
+	r = read_link(&w, root_fd, "/", link);
+	if (r < 0)
+		return r;
 	for (;;) {
 		r = next_component(&w, name);
 		if (r < 0)
 			return r;
 		if (!name[0])
 			break;
-		r = step(&w, root_fd, distrusted, name, &links);
+		r = step(&w, root_fd, name, &links);
 		if (r < 0)
 			return r;
 	}

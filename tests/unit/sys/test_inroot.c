@@ -115,12 +115,36 @@ static void links_of_the_distrusted_are_not_followed(void **state)
 	assert_int_equal(osh_inroot_resolve(root_fd, "/opt/py", getuid() + 1, got, sizeof(got)), 0);
 }
 
+/* Nor are those that somebody could have put there, by moving them or a folder they are in. */
+static void links_in_loose_places_are_not_followed(void **state)
+{
+	uid_t other = getuid() + 1;
+	char got[PATH_MAX];
+
+	(void)state;
+	assert_int_equal(mkdirat(root_fd, "loose", 0755), 0);
+	assert_int_equal(mkdirat(root_fd, "loose/in", 0755), 0);
+	assert_int_equal(symlinkat("/usr/bin/bash", root_fd, "loose/link"), 0);
+	assert_int_equal(symlinkat("/usr/bin/bash", root_fd, "loose/in/link"), 0);
+	leads_to("/loose/link", "/usr/bin/bash");
+	assert_int_equal(osh_inroot_resolve(root_fd, "/loose/in/link", other, got, sizeof(got)), 0);
+	assert_int_equal(fchmodat(root_fd, "loose", 0777, 0), 0);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/loose/link", other, got, sizeof(got)),
+			 -EPERM);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/loose/in/link", other, got, sizeof(got)),
+			 -EPERM);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/loose/in", other, got, sizeof(got)), 0);
+	assert_int_equal(osh_inroot_resolve(root_fd, "/opt/py", other, got, sizeof(got)), 0);
+	leads_to("/loose/in/link", "/usr/bin/bash");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(links_are_followed_inside_the_root),
 		cmocka_unit_test(dead_ends_are_errors),
 		cmocka_unit_test(links_of_the_distrusted_are_not_followed),
+		cmocka_unit_test(links_in_loose_places_are_not_followed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
