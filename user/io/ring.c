@@ -26,8 +26,8 @@ struct osh_ring {
 		size; /* of the data area, from the creator's argument or fstat, never from shared memory */
 	uint64_t
 		at; /* own index: producer's head or consumer's tail; the shared copy only tells the peer */
+	uint64_t kicked; /* producer's index at the last kick */
 	int mem_fd, event_fd;
-	bool kick;
 };
 
 static int map(struct osh_ring *ring)
@@ -165,7 +165,6 @@ bool osh_ring_put(struct osh_ring *ring, const void *record, size_t n)
 	copy_in(ring, head + 4, record, n);
 	ring->at = head + record_bytes(n);
 	atomic_store_explicit(&ring->hdr->head, ring->at, memory_order_release);
-	ring->kick = true;
 	return true;
 }
 
@@ -173,13 +172,18 @@ void osh_ring_kick(struct osh_ring *ring)
 {
 	uint64_t one = 1;
 
-	if (!ring->kick)
+	if (ring->kicked == ring->at)
 		return;
-	ring->kick = false;
+	ring->kicked = ring->at;
 	atomic_thread_fence(memory_order_seq_cst);
 	if (atomic_exchange(&ring->hdr->want_wake, 0) && write(ring->event_fd, &one, 8) < 0) {
 		/* the counter is saturated: the consumer is awake already */
 	}
+}
+
+size_t osh_ring_unkicked(const struct osh_ring *ring)
+{
+	return (size_t)(ring->at - ring->kicked);
 }
 
 int osh_ring_get(struct osh_ring *ring, void *buf, size_t *ret_n)

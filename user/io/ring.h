@@ -33,6 +33,11 @@ struct osh_ring *osh_ring_free(struct osh_ring *ring);
 bool osh_ring_put(struct osh_ring *ring, const void *record, size_t n);
 /* Producer: wake the consumer if it asked for that and something was put since. */
 void osh_ring_kick(struct osh_ring *ring);
+/*
+ * Producer: bytes put since the last kick; 0: a kick would do nothing. A wake-up costs more than a
+ * record: a busy producer kicks once for many.
+ */
+size_t osh_ring_unkicked(const struct osh_ring *ring);
 
 /*
  * Consumer: copy the next record to @buf (at least OSH_RING_MAX_RECORD bytes). 0; -EAGAIN: empty,

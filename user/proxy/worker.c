@@ -11,7 +11,11 @@
 #include <stdio.h>
 #include <sys/resource.h>
 
-enum { SWEEP_MS = 1000 };
+enum {
+	SWEEP_MS = 1000,
+	KICK_MS = 10,
+	KICK_BYTES = 64 * 1024, /* a small part of the ring */
+};
 
 const char *const osh_proxy_syscalls[] = {
 	/* sockets */
@@ -110,6 +114,29 @@ static void on_sweep(struct osh_timer *timer)
 	osh_timer_set(px->loop, &px->sweep, SWEEP_MS, on_sweep);
 }
 
+static void on_kick(struct osh_timer *timer)
+{
+	(void)timer; /* the turn it begins ends with a kick */
+}
+
+/*
+ * Make what was logged visible: at once after a quiet time, else once for all that comes within
+ * KICK_MS (a wake-up of the monitor costs as much as several records), unless it gets much.
+ */
+static void kick(struct osh_px *px)
+{
+	uint64_t now = osh_loop_now_ms(px->loop);
+
+	if (now - px->kicked_ms >= KICK_MS || osh_ring_unkicked(px->ring) >= KICK_BYTES ||
+	    px->draining) {
+		osh_ring_kick(px->ring);
+		px->kicked_ms = now;
+		osh_timer_stop(&px->kick);
+	} else if (!osh_timer_armed(&px->kick)) {
+		osh_timer_set(px->loop, &px->kick, px->kicked_ms + KICK_MS - now, on_kick);
+	}
+}
+
 /* End of each turn: what was written leaves, what was logged becomes visible. */
 static void on_idle(void *arg)
 {
@@ -117,8 +144,8 @@ static void on_idle(void *arg)
 
 	if (px->tls)
 		osh_tls_env_flush(px->tls);
-	if (px->ring)
-		osh_ring_kick(px->ring);
+	if (px->ring && osh_ring_unkicked(px->ring))
+		kick(px);
 	if (px->draining && !px->n_conns)
 		osh_loop_stop(px->loop, 0);
 }
@@ -138,6 +165,7 @@ struct osh_px *osh_px_free(struct osh_px *px)
 	osh_px_link_close(&px->monitor);
 	osh_resolver_free(px->resolver);
 	osh_timer_stop(&px->sweep);
+	osh_timer_stop(&px->kick);
 	osh_loop_free(px->loop); /* frees what was retired: before the TLS it may point into */
 	osh_tls_env_free(px->tls);
 	osh_ring_free(px->ring);

@@ -323,7 +323,8 @@ struct osh_px {
 	struct osh_list boxes;
 	struct osh_list active; /* conns touched since the last sweep */
 	struct osh_list idle_ups; /* all pooled, most recently used first */
-	struct osh_timer sweep;
+	struct osh_timer sweep, kick;
+	uint64_t kicked_ms; /* when the monitor was last woken for events */
 	uint32_t n_conns, n_idle_ups;
 	bool started, draining;
 	int reserve_fd; /* given up for one accept() when descriptors run out */

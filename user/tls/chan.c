@@ -6,6 +6,16 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+/*
+ * SSL_get_error() reads this thread's queue of errors, which must not hold older ones. It is empty
+ * nearly always, and to see that is much cheaper than to empty it.
+ */
+static void forget_errors(void)
+{
+	if (ERR_peek_error())
+		ERR_clear_error();
+}
+
 void osh_chan_init(struct osh_chan *c, struct osh_tls_env *env, int take_fd)
 {
 	*c = (struct osh_chan){ .fd = take_fd, .env = env };
@@ -30,7 +40,7 @@ void osh_chan_close(struct osh_chan *c, bool reset)
 			(void)SSL_shutdown(c->ssl);
 		SSL_free(c->ssl); /* and its BIO */
 		c->ssl = NULL;
-		ERR_clear_error();
+		forget_errors();
 	}
 	if (c->fd >= 0) {
 		const struct linger rst = { .l_onoff = 1 };
@@ -76,7 +86,7 @@ int osh_chan_server(struct osh_chan *c, struct osh_tls_scope *scope, struct osh_
 	/* The private key came with the context; this checks that it fits. */
 	if (SSL_use_certificate(c->ssl, leaf->cert) != 1 ||
 	    SSL_set_session_id_context(c->ssl, leaf->sid, sizeof(leaf->sid)) != 1) {
-		ERR_clear_error();
+		forget_errors();
 		return -EIO;
 	}
 	SSL_set_accept_state(c->ssl);
@@ -143,7 +153,7 @@ int osh_chan_handshake(struct osh_chan *c)
 
 	if (c->established)
 		return 0;
-	ERR_clear_error();
+	forget_errors();
 	ret = SSL_do_handshake(c->ssl);
 	if (ret == 1) {
 		c->established = true;
@@ -225,7 +235,7 @@ ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n)
 		return c->err;
 	if (!c->ssl)
 		return read_plain(c, buf, n);
-	ERR_clear_error();
+	forget_errors();
 	while (got < n) {
 		size_t one;
 		int ret = SSL_read_ex(c->ssl, (char *)buf + got, n - got, &one);
@@ -285,7 +295,7 @@ int osh_chan_write(struct osh_chan *c, const void *data, size_t n)
 		return 0;
 	if (!c->ssl)
 		return write_plain(c, data, n);
-	ERR_clear_error();
+	forget_errors();
 	ret = SSL_write_ex(c->ssl, data, n, &done);
 	if (ret == 1)
 		return 0;
@@ -348,7 +358,7 @@ void osh_chan_shutdown(struct osh_chan *c)
 	c->fin_wanted = true;
 	c->held = false;
 	if (c->ssl && c->established && !c->err) {
-		ERR_clear_error();
+		forget_errors();
 		(void)SSL_shutdown(c->ssl); /* close_notify; the answer is not waited for */
 	}
 	(void)osh_chan_flush(c); /* the rest and the FIN go with a later flush */
