@@ -57,6 +57,9 @@ enum osh_msg {
 	OSH_MSG_STATS, /* P>M: JSON object of counters */
 	OSH_MSG_DRAIN, /* M>P: accept no more; exit 0 when the last connection has ended */
 
+	OSH_MSG_PING, /* M>P, M>S: no body; to be answered soon, or the role is taken for stuck */
+	OSH_MSG_PONG, /* P>M, S>M: no body; cookie of the PING */
+
 	/* signer */
 	OSH_MSG_CA_MAKE, /* M>S: osh_msg_ca: make, or load if it exists, the CA of a sandbox */
 	OSH_MSG_CA, /* S>M: osh_msg_ca with the PEM, or status */
@@ -111,7 +114,7 @@ struct osh_msg_exe {
 struct osh_msg_name {
 	uint32_t sandbox;
 	uint32_t host_id; /* index of the synthetic address; 0: none */
-	int32_t status; /* 0 or -errno: -ENOENT no such id, -ENOSPC table full */
+	int32_t status; /* 0 or -errno: -ENOENT no such id, -EPERM in no policy, -ENOSPC table full */
 	uint32_t pad;
 	char host[OSH_MSG_HOST_MAX]; /* lower case, no trailing dot */
 };
@@ -133,7 +136,7 @@ struct osh_msg_sign {
 
 struct osh_msg_cert {
 	uint32_t sandbox;
-	int32_t status;
+	int32_t status; /* 0 or -errno: -ENOENT no such sandbox, -EDQUOT too many lately */
 	uint32_t cert_len;
 	uint32_t pad;
 	char host[OSH_MSG_HOST_MAX];

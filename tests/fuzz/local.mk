@@ -12,7 +12,7 @@ $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/fuzz_%.o $(O)/tests/fuzz/replay.o $(li
 test-progs: $(fuzz-replays)
 
 # The library again, instrumented; only the modules that targets use.
-fuzz-modules := base policy http dns audit
+fuzz-modules := base sys io policy http dns audit
 fuzz-lib-srcs := $(sort $(wildcard $(fuzz-modules:%=user/%/*.c)))
 fuzz-lib-objs := $(fuzz-lib-srcs:%.c=$(O)/fuzz/%.o)
 fuzz-flags := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -O1 -g \

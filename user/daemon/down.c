@@ -104,6 +104,7 @@ static void deleted(struct osh_sandbox *sb)
 
 	osh_events_life(m, sb, OSH_REC_ACT_DELETE, "Sandbox deleted");
 	free(op);
+	osh_events_sandbox_gone(m, sb);
 	osh_sb_free(sb);
 	if (done)
 		done(NULL, 0, "", arg);

@@ -20,7 +20,7 @@
 #include "io/ring.h"
 #include "sys/fs.h"
 
-enum { DRAIN_MAX = 256, TICK_MS = 1000 };
+enum { DRAIN_MAX = 256, TICK_MS = 1000, GONE_MAX = 256 };
 
 struct osh_events {
 	struct osh_monitor *m;
@@ -40,6 +40,11 @@ struct osh_events {
 	struct osh_list followers;
 	struct osh_timer tick;
 	int last_error;
+	struct gone {
+		uint32_t id;
+		char name[OSH_STATE_NAME_MAX + 1];
+	} gone[GONE_MAX]; /* sandboxes deleted lately */
+	unsigned int next_gone;
 };
 
 /* ---- one record ---- */
@@ -103,19 +108,25 @@ static void write_record(struct osh_events *ev, struct osh_sandbox *sb, struct o
 	}
 }
 
-void osh_events_put(struct osh_monitor *m, struct osh_sandbox *sb, struct osh_rec *rec)
+static void put_named(struct osh_monitor *m, struct osh_sandbox *sb, uint32_t id, const char *name,
+		      struct osh_rec *rec)
 {
 	struct osh_events *ev = m->events;
 	struct osh_rec note;
 	bool suppressed = false, admitted;
 
-	osh_rec_set_sandbox(rec, osh_str(sb ? sb->name : ""));
-	rec->sandbox_id = sb ? sb->id : 0;
+	osh_rec_set_sandbox(rec, osh_str(name));
+	rec->sandbox_id = id;
 	admitted = osh_flood_admit(ev->flood, rec, osh_realtime_ns(), &note, &suppressed);
 	if (suppressed)
 		write_record(ev, sb, &note);
 	if (admitted)
 		write_record(ev, sb, rec);
+}
+
+void osh_events_put(struct osh_monitor *m, struct osh_sandbox *sb, struct osh_rec *rec)
+{
+	put_named(m, sb, sb ? sb->id : 0, sb ? sb->name : "", rec);
 }
 
 void osh_events_log(struct osh_monitor *m, struct osh_sandbox *sb, enum osh_rec_level level,
@@ -189,6 +200,39 @@ static void report_loss(struct osh_role *role)
 	osh_events_put(role->m, NULL, &rec);
 }
 
+void osh_events_sandbox_gone(struct osh_monitor *m, const struct osh_sandbox *sb)
+{
+	struct gone *gone = m->events ? &m->events->gone[m->events->next_gone++ % GONE_MAX] : NULL;
+
+	if (!gone)
+		return;
+	gone->id = sb->id;
+	(void)osh_strlcpy(gone->name, sb->name, sizeof(gone->name));
+}
+
+/*
+ * Which sandbox a record is about and when it was written are not for the writer to choose: it is about
+ * one that there is, or was until lately, and between the writer's last record and now.
+ */
+static int put_of_role(struct osh_role *role, struct osh_rec *rec)
+{
+	struct osh_events *ev = role->m->events;
+	struct osh_sandbox *sb = osh_sb_by_id(role->m, (uint32_t)rec->sandbox_id);
+	uint64_t now_ns = osh_realtime_ns();
+	const char *name = sb ? sb->name : NULL;
+
+	for (unsigned int i = 0; !name && i < GONE_MAX; i++)
+		if (ev->gone[i].id && ev->gone[i].id == rec->sandbox_id)
+			name = ev->gone[i].name;
+	if (!name)
+		return -EBADMSG;
+	role->last_rec_ns = OSH_MIN(role->last_rec_ns, now_ns); /* the clock was set back */
+	rec->time_ns = OSH_MIN(OSH_MAX(rec->time_ns, role->last_rec_ns), now_ns);
+	role->last_rec_ns = rec->time_ns;
+	put_named(role->m, sb, (uint32_t)rec->sandbox_id, name, rec);
+	return 0;
+}
+
 bool osh_events_drain_role(struct osh_role *role)
 {
 	static char buf[OSH_RING_MAX_RECORD];
@@ -203,7 +247,9 @@ bool osh_events_drain_role(struct osh_role *role)
 		r = osh_rec_decode(buf, n, &rec);
 		if (r < 0)
 			break;
-		osh_events_put(role->m, osh_sb_by_id(role->m, (uint32_t)rec.sandbox_id), &rec);
+		r = put_of_role(role, &rec);
+		if (r < 0)
+			break;
 	}
 	report_loss(role);
 	if (r == 0) {

@@ -51,6 +51,9 @@ struct osh_role {
 	struct osh_src ring_src; /* proxies: event ring */
 	struct osh_ring *ring;
 	uint64_t ring_lost; /* as reported so far */
+	uint64_t last_rec_ns; /* time of its last record */
+	struct osh_timer ping;
+	unsigned int unanswered; /* pings since it last said anything */
 	struct osh_timer restart;
 	uint32_t restarts;
 	uint64_t started_ms;
@@ -252,6 +255,8 @@ const char *osh_names_host(const struct osh_sandbox *sb, uint32_t host_id);
 /* events.c */
 int osh_events_new(struct osh_monitor *m) OSH_MUST_CHECK;
 void osh_events_free(struct osh_monitor *m);
+/* Records about it may still come: keep its name for them. */
+void osh_events_sandbox_gone(struct osh_monitor *m, const struct osh_sandbox *sb);
 /* Take a batch of what a proxy wrote; is there more? */
 bool osh_events_drain_role(struct osh_role *role);
 /* Takes a record of our own; fills in the sandbox (NULL: none). */

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+#include "policy/decide.h"
+
 enum {
 	FIRST_ID = 16, /* 198.18.0.0..15 are ours: listeners, DNS */
 	LAST_ID = 131071, /* a /15 */
@@ -25,6 +27,7 @@ struct osh_names {
 	struct name **by_id; /* index id - FIRST_ID; NULL: not given out */
 	uint32_t cap; /* entries of by_id */
 	uint32_t count, next_id;
+	uint32_t asked_by[OSH_CONFIG_WORKERS_MAX]; /* of them, by the proxy that asked first */
 };
 
 /* Sandboxes choose names, but only their own table suffers from collisions. */
@@ -133,14 +136,31 @@ const char *osh_names_host(const struct osh_sandbox *sb, uint32_t host_id)
 	return n ? n->host : NULL;
 }
 
-static int allocate(struct osh_sandbox *sb, const char *host, uint32_t *ret_id)
+/*
+ * A proxy asks for names that the policy could allow. One that fell must not be able to use up the
+ * table with others, nor alone with those.
+ */
+static int may_allocate(const struct osh_sandbox *sb, const char *host, unsigned int proxy)
+{
+	const struct osh_names *names = sb->names;
+	uint32_t max = sb->m->cfg.names_per_sandbox;
+	uint32_t share = sb->m->nproxies > 1 ? max - max / 4 : max;
+
+	if (!sb->active.image || !osh_image_host_known(sb->active.image, osh_str(host), 0))
+		return -EPERM;
+	if (names->next_id > LAST_ID || names->count >= max || names->asked_by[proxy] >= share)
+		return -ENOSPC;
+	return 0;
+}
+
+static int allocate(struct osh_sandbox *sb, const char *host, unsigned int proxy, uint32_t *ret_id)
 {
 	struct osh_names *names = sb->names;
 	uint32_t id = names->next_id;
-	int r;
+	int r = may_allocate(sb, host, proxy);
 
-	if (id > LAST_ID || names->count >= sb->m->cfg.names_per_sandbox)
-		return -ENOSPC;
+	if (r < 0)
+		return r;
 	r = osh_kern_name_put(sb->m->kern, sb->id, id, host);
 	if (r < 0)
 		return r;
@@ -149,6 +169,7 @@ static int allocate(struct osh_sandbox *sb, const char *host, uint32_t *ret_id)
 		(void)!osh_kern_name_del(sb->m->kern, sb->id, id); /* -ENOMEM is the news */
 		return r;
 	}
+	names->asked_by[proxy]++;
 	osh_kmap_add_name(sb, id, host);
 	*ret_id = id;
 	return 0;
@@ -175,7 +196,7 @@ void osh_names_on_ask(struct osh_role *role, uint64_t cookie, const struct osh_m
 		if (known)
 			answer.host_id = known->id;
 		else
-			answer.status = allocate(sb, answer.host, &answer.host_id);
+			answer.status = allocate(sb, answer.host, role->index, &answer.host_id);
 	}
 	osh_role_send(role, OSH_MSG_NAME_INFO, cookie, &answer, sizeof(answer), NULL, 0);
 }

@@ -326,10 +326,16 @@ void osh_publish_on_msg(struct osh_monitor *m, struct osh_role *role, uint32_t t
 	if (!p || msg->generation != p->policy.generation || !(p->waiting >> role->index & 1))
 		return;
 	if (type == OSH_MSG_POLICY_LOADED && p->step == OSH_PUBLISH_LOADING) {
-		if (msg->status < 0)
-			fail(p, msg->status, "a proxy refused the compiled policy");
-		else
-			answered(p, role->index);
+		if (msg->status < 0) {
+			/* we have opened that image ourselves: the fault is the proxy's, and a
+			 * revocation must not depend on it; role_gone() goes on from there */
+			osh_log_warn_errno(msg->status,
+					   "proxy %u refused generation %llu; restarting it",
+					   role->index, (unsigned long long)p->policy.generation);
+			(void)kill(role->pid, SIGKILL); /* our child */
+			return;
+		}
+		answered(p, role->index);
 	} else if (type == OSH_MSG_POLICY_ACTIVE && p->step == OSH_PUBLISH_SWITCHING) {
 		if (msg->status < 0) {
 			/* it still judges by the old policy: role_gone() goes on from there */

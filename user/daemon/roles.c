@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "daemon/proxyconf.h"
 #include "io/ring.h"
-#include "io/seqpkt.h"
+#include "io/rolemsg.h"
 
 enum {
 	RING_BYTES = 4 << 20,
@@ -27,6 +27,8 @@ enum {
 	DRAINS_MAX = 512,
 	RESTART_FIRST_MS = 50,
 	RESTART_MAX_MS = 5000,
+	PING_MS = 5000,
+	UNANSWERED_MAX = 4, /* pings in a row without a word: it is stuck */
 	HEALTHY_MS = 10000, /* a role that lived so long restarts without delay */
 };
 
@@ -288,41 +290,24 @@ static void signer_ready(struct osh_role *role)
 
 /* ---- receiving ---- */
 
-#define BODY(type) (msg->hdr.len == sizeof(struct type) ? (const struct type *)msg->body : NULL)
-
 static int on_proxy_msg(struct osh_role *role, const struct osh_seqpkt_msg *msg)
 {
 	switch (msg->hdr.type) {
 	case OSH_MSG_READY:
-		if (role->state != OSH_ROLE_STARTING || msg->hdr.len)
+		if (role->state != OSH_ROLE_STARTING)
 			return -EBADMSG;
 		proxy_ready(role);
 		return 0;
 	case OSH_MSG_POLICY_LOADED:
-	case OSH_MSG_POLICY_ACTIVE: {
-		const struct osh_msg_policy *body = BODY(osh_msg_policy);
-
-		if (!body)
-			return -EBADMSG;
-		osh_publish_on_msg(role->m, role, msg->hdr.type, body);
+	case OSH_MSG_POLICY_ACTIVE:
+		osh_publish_on_msg(role->m, role, msg->hdr.type, msg->body);
 		return 0;
-	}
-	case OSH_MSG_EXE_ASK: {
-		const struct osh_msg_exe *body = BODY(osh_msg_exe);
-
-		if (!body)
-			return -EBADMSG;
-		osh_idents_on_ask(role, msg->hdr.cookie, body);
+	case OSH_MSG_EXE_ASK:
+		osh_idents_on_ask(role, msg->hdr.cookie, msg->body);
 		return 0;
-	}
-	case OSH_MSG_NAME_ASK: {
-		const struct osh_msg_name *body = BODY(osh_msg_name);
-
-		if (!body)
-			return -EBADMSG;
-		osh_names_on_ask(role, msg->hdr.cookie, body);
+	case OSH_MSG_NAME_ASK:
+		osh_names_on_ask(role, msg->hdr.cookie, msg->body);
 		return 0;
-	}
 	case OSH_MSG_FLOWS:
 	case OSH_MSG_STATS:
 		return osh_flows_on_msg(role, msg->hdr.type, msg->hdr.cookie,
@@ -336,18 +321,47 @@ static int on_signer_msg(struct osh_role *role, const struct osh_seqpkt_msg *msg
 {
 	switch (msg->hdr.type) {
 	case OSH_MSG_READY:
-		if (role->state != OSH_ROLE_STARTING || msg->hdr.len)
+		if (role->state != OSH_ROLE_STARTING)
 			return -EBADMSG;
 		signer_ready(role);
 		return 0;
-	case OSH_MSG_CA: {
-		const struct osh_msg_ca *body = BODY(osh_msg_ca);
-
-		return body ? on_ca(role->m, body) : -EBADMSG;
-	}
+	case OSH_MSG_CA:
+		return on_ca(role->m, msg->body);
 	default:
 		return -EBADMSG;
 	}
+}
+
+/* The sender may be anybody by now: nothing is looked at before it has passed. */
+static int on_msg(struct osh_role *role, const struct osh_seqpkt_msg *msg)
+{
+	bool signer = role == &role->m->signer;
+	int r = osh_rolemsg_check(
+		signer ? OSH_ROLEMSG_SIGNER_TO_MONITOR : OSH_ROLEMSG_PROXY_TO_MONITOR, msg);
+
+	if (r < 0)
+		return r;
+	role->unanswered = 0;
+	if (msg->hdr.type == OSH_MSG_PONG)
+		return 0;
+	return signer ? on_signer_msg(role, msg) : on_proxy_msg(role, msg);
+}
+
+/*
+ * A role that is stopped or stuck holds connections that nobody serves. Questions that nobody heard are
+ * counted, not time: if it was us who stood still, it had no chance to answer.
+ */
+static void on_ping(struct osh_timer *timer)
+{
+	struct osh_role *role = osh_container_of(timer, struct osh_role, ping);
+
+	if (role->unanswered >= UNANSWERED_MAX) {
+		role_kill(role, -ETIMEDOUT, "it does not answer");
+		return;
+	}
+	role->unanswered++;
+	osh_timer_set(role->m->loop, &role->ping, PING_MS, on_ping);
+	osh_role_send(role, OSH_MSG_PING, role->unanswered, NULL, 0, NULL, 0);
 }
 
 static void on_role_sock(struct osh_src *src, uint32_t events)
@@ -368,8 +382,7 @@ static void on_role_sock(struct osh_src *src, uint32_t events)
 			return;
 		}
 		if (r == 0) {
-			r = role == &role->m->signer ? on_signer_msg(role, &msg)
-						     : on_proxy_msg(role, &msg);
+			r = on_msg(role, &msg);
 			osh_seqpkt_msg_close(&msg);
 		}
 		if (r < 0) {
@@ -384,6 +397,7 @@ static void on_role_sock(struct osh_src *src, uint32_t events)
 
 static void close_role(struct osh_role *role)
 {
+	osh_timer_stop(&role->ping);
 	osh_src_del(&role->src);
 	osh_src_del(&role->child);
 	osh_src_del(&role->ring_src);
@@ -547,6 +561,9 @@ static int spawn_role(struct osh_role *role)
 	role->started_ms = osh_loop_now_ms(m->loop);
 	role->sock = osh_take_fd(&ours);
 	role->state = OSH_ROLE_STARTING;
+	role->last_rec_ns = osh_realtime_ns();
+	role->unanswered = 0;
+	osh_timer_set(m->loop, &role->ping, PING_MS, on_ping);
 	pidfd = (int)syscall(SYS_pidfd_open, role->pid, 0);
 	if (pidfd < 0) {
 		r = -errno;

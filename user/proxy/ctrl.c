@@ -340,6 +340,10 @@ static int dispatch(struct osh_px *px, struct osh_seqpkt_msg *m)
 		return m->hdr.len ? -EBADMSG : send_flows(px, m->hdr.cookie);
 	case OSH_MSG_STATS_ASK:
 		return m->hdr.len ? -EBADMSG : send_stats(px, m->hdr.cookie);
+	case OSH_MSG_PING:
+		return m->hdr.len ? -EBADMSG
+				  : osh_px_link_send(px, &px->monitor, OSH_MSG_PONG, m->hdr.cookie,
+						     NULL, 0);
 	case OSH_MSG_DRAIN:
 		return m->hdr.len ? -EBADMSG : on_drain(px);
 	default:

@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "io/loop.h"
-#include "io/seqpkt.h"
+#include "io/rolemsg.h"
 #include "openshell/role.h"
 #include "tls/ca.h"
 
@@ -14,6 +14,21 @@ enum {
 	CAS_MAX = 4096,
 	PROXIES_MAX = 256,
 	BATCH = 64, /* messages of one peer per turn */
+	/*
+	 * Certificates one proxy gets for one sandbox: a working proxy asks once per name and keeps what
+	 * it got, so a whole browser does not come near it; one that fell cannot stock up.
+	 */
+	MINT_BURST = 1024,
+	MINT_PER_S = 64,
+	QUOTAS_MAX = 4096, /* sandboxes remembered per proxy */
+	SAY_S = 60,
+};
+
+/* What a proxy may still ask for in the name of a sandbox. */
+struct quota {
+	uint32_t sandbox;
+	uint32_t left;
+	int64_t filled_ms;
 };
 
 struct held {
@@ -31,6 +46,10 @@ struct peer {
 	struct osh_list node;
 	struct signer *signer;
 	bool is_monitor;
+	struct quota *quotas; /* owned */
+	size_t n_quotas;
+	uint64_t refused; /* over quota, not said yet */
+	int64_t said_ms;
 	/* an answer the peer had no room for; nothing more is read from it until it is sent */
 	bool pending;
 	uint32_t type;
@@ -110,11 +129,6 @@ static int answer(struct peer *p, uint32_t type, uint64_t cookie, const void *bo
 
 /* ---- monitor ---- */
 
-static bool is_text(const char *s, size_t size)
-{
-	return memchr(s, '\0', size) != NULL;
-}
-
 /* Load the sandbox's CA, or make and keep one. A file that cannot be read is never replaced. */
 static int make(struct signer *s, const struct osh_msg_ca *msg, struct held **ret)
 {
@@ -160,8 +174,6 @@ static int on_ca_make(struct peer *p, const struct osh_seqpkt_msg *m)
 	struct held *h = NULL;
 	struct osh_str pem;
 
-	if (m->hdr.len != sizeof(*msg) || !is_text(msg->name, sizeof(msg->name)))
-		return -EBADMSG;
 	reply = *msg;
 	memset(reply.pem, 0, sizeof(reply.pem));
 	reply.status = make(p->signer, msg, &h);
@@ -178,8 +190,6 @@ static int on_ca_drop(struct peer *p, const struct osh_seqpkt_msg *m)
 	struct osh_msg_ca reply;
 	struct held *h;
 
-	if (m->hdr.len != sizeof(*msg) || !is_text(msg->name, sizeof(msg->name)))
-		return -EBADMSG;
 	reply = *msg;
 	memset(reply.pem, 0, sizeof(reply.pem));
 	h = find(p->signer, msg->sandbox);
@@ -210,14 +220,69 @@ static struct peer *peer_add(struct signer *s, int take_fd, bool is_monitor)
 
 static int on_proxy_add(struct peer *p, struct osh_seqpkt_msg *m)
 {
-	if (m->hdr.len || m->fd_count != 1)
-		return -EBADMSG;
 	if (p->signer->n_peers > PROXIES_MAX)
 		return -ENOSPC;
 	return peer_add(p->signer, osh_take_fd(&m->fds[0]), false) ? 0 : -ENOMEM;
 }
 
 /* ---- proxies ---- */
+
+static int64_t monotonic_ms(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail */
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The least recently used one makes room: it is full again by then, or soon. */
+static struct quota *quota_of(struct peer *p, uint32_t sandbox, int64_t now_ms)
+{
+	struct quota *oldest = NULL, *grown;
+
+	for (size_t i = 0; i < p->n_quotas; i++) {
+		struct quota *q = &p->quotas[i];
+
+		if (q->sandbox == sandbox)
+			return q;
+		if (!oldest || q->filled_ms < oldest->filled_ms)
+			oldest = q;
+	}
+	if (p->n_quotas < QUOTAS_MAX) {
+		grown = realloc(p->quotas, (p->n_quotas + 1) * sizeof(*grown));
+		if (!grown)
+			return NULL;
+		p->quotas = grown;
+		oldest = &p->quotas[p->n_quotas++];
+	}
+	*oldest = (struct quota){ sandbox, MINT_BURST, now_ms };
+	return oldest;
+}
+
+static bool within_quota(struct peer *p, uint32_t sandbox)
+{
+	int64_t now_ms = monotonic_ms();
+	struct quota *q = quota_of(p, sandbox, now_ms);
+	int64_t more = q ? (now_ms - q->filled_ms) * MINT_PER_S / 1000 : 0;
+
+	if (more > 0) {
+		q->left = (uint32_t)OSH_MIN(q->left + more, (int64_t)MINT_BURST);
+		q->filled_ms = now_ms;
+	}
+	if (q && q->left) {
+		q->left--;
+		return true;
+	}
+	p->refused++;
+	if (!p->said_ms || now_ms - p->said_ms >= SAY_S * 1000) {
+		osh_log_warn("a proxy asks for more certificates of sandbox %u than it can need; "
+			     "%llu refused",
+			     sandbox, (unsigned long long)p->refused);
+		p->said_ms = now_ms;
+		p->refused = 0;
+	}
+	return false;
+}
 
 static int issue(struct signer *s, const struct osh_msg_sign *msg, struct osh_msg_cert *reply)
 {
@@ -247,12 +312,11 @@ static int on_sign(struct peer *p, const struct osh_seqpkt_msg *m)
 	const struct osh_msg_sign *msg = m->body;
 	struct osh_msg_cert reply = { 0 };
 
-	if (m->hdr.len != sizeof(*msg) || !is_text(msg->host, sizeof(msg->host)) ||
-	    msg->pubkey_len > sizeof(msg->pubkey))
-		return -EBADMSG;
 	reply.sandbox = msg->sandbox;
 	memcpy(reply.host, msg->host, sizeof(reply.host));
-	reply.status = issue(p->signer, msg, &reply);
+	reply.status = !find(p->signer, msg->sandbox)  ? -ENOENT
+		       : within_quota(p, msg->sandbox) ? issue(p->signer, msg, &reply)
+						       : -EDQUOT;
 	return answer(p, OSH_MSG_CERT, m->hdr.cookie, &reply, sizeof(reply));
 }
 
@@ -260,10 +324,15 @@ static int on_sign(struct peer *p, const struct osh_seqpkt_msg *m)
 
 static int dispatch(struct peer *p, struct osh_seqpkt_msg *m)
 {
-	if (m->hdr.type != OSH_MSG_PROXY_ADD && m->fd_count)
-		return -EBADMSG;
+	int r = osh_rolemsg_check(
+		p->is_monitor ? OSH_ROLEMSG_MONITOR_TO_SIGNER : OSH_ROLEMSG_PROXY_TO_SIGNER, m);
+
+	if (r < 0)
+		return r;
 	if (p->is_monitor) {
 		switch (m->hdr.type) {
+		case OSH_MSG_PING:
+			return answer(p, OSH_MSG_PONG, m->hdr.cookie, "", 0);
 		case OSH_MSG_CA_MAKE:
 			return on_ca_make(p, m);
 		case OSH_MSG_CA_DROP:
@@ -274,12 +343,15 @@ static int dispatch(struct peer *p, struct osh_seqpkt_msg *m)
 			return -EBADMSG;
 		}
 	}
-	return m->hdr.type == OSH_MSG_SIGN ? on_sign(p, m) : -EBADMSG;
+	return on_sign(p, m);
 }
 
 static void peer_free(struct osh_src *src)
 {
-	free(osh_container_of(src, struct peer, src));
+	struct peer *p = osh_container_of(src, struct peer, src);
+
+	free(p->quotas);
+	free(p);
 }
 
 static void peer_gone(struct peer *p, int r)
@@ -347,6 +419,7 @@ int osh_signer_main(int take_monitor_fd, int take_dir_fd)
 		osh_src_del(&p->src);
 		close(p->src.fd);
 		osh_list_del(&p->node);
+		free(p->quotas);
 		free(p);
 	}
 	while (!osh_list_is_empty(&s->cas))
