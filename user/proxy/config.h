@@ -56,6 +56,7 @@ struct osh_px_limits {
 	uint32_t dns_inflight; /* lookups under way, per worker */
 	uint32_t dns_inflight_each; /* the same, per sandbox and worker; more wait for their turn */
 	uint32_t dns_tcp; /* DNS connections per sandbox */
+	uint32_t pipes; /* of bulky tunnels; not configured: osh_px_fit_limits() */
 };
 
 struct osh_px_timeouts {

@@ -65,6 +65,7 @@ static int on_config(struct osh_px *px, struct osh_seqpkt_msg *m)
 	r = osh_px_cfg_parse(&px->cfg, (struct osh_str){ m->body, m->hdr.len }, why, sizeof(why));
 	if (r < 0)
 		return osh_log_err(r, "configuration refused: %s", OSH_Q(why));
+	osh_px_fit_to_files(px);
 	px->h1_limits = (struct osh_h1_limits){
 		.head_bytes = px->cfg.limits.head_bytes,
 		.fields = (uint16_t)px->cfg.limits.fields,

@@ -21,9 +21,10 @@ struct osh_px_pipe {
 	size_t held; /* bytes inside */
 };
 
-static struct osh_px_pipe *pipe_free(struct osh_px_pipe *p)
+static struct osh_px_pipe *pipe_free(struct osh_px *px, struct osh_px_pipe *p)
 {
 	if (p) {
+		px->n_pipes--;
 		close(p->fd[0]);
 		close(p->fd[1]);
 		free(p);
@@ -41,6 +42,8 @@ static struct osh_px_pipe *pipe_get(struct osh_px *px)
 		px->n_spare_pipes--;
 		return p;
 	}
+	if (px->n_pipes >= px->cfg.limits.pipes)
+		return NULL; /* copied instead: descriptors are for connections first */
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return NULL;
@@ -48,6 +51,7 @@ static struct osh_px_pipe *pipe_get(struct osh_px *px)
 		free(p);
 		return NULL;
 	}
+	px->n_pipes++;
 	osh_list_init(&p->node);
 	(void)fcntl(p->fd[1], F_SETPIPE_SZ, PIPE_BYTES); /* the default works, too */
 	return p;
@@ -58,7 +62,7 @@ void osh_px_pipe_put(struct osh_px *px, struct osh_px_pipe *p)
 	if (!p)
 		return;
 	if (p->held || px->n_spare_pipes >= SPARE_MAX) {
-		pipe_free(p); /* bytes of one tunnel must not come out in another */
+		pipe_free(px, p); /* bytes of one tunnel must not come out in another */
 		return;
 	}
 	osh_list_add_head(&px->spare_pipes, &p->node);
@@ -72,7 +76,7 @@ void osh_px_pipes_free(struct osh_px *px)
 						       node);
 
 		osh_list_del(&p->node);
-		pipe_free(p);
+		pipe_free(px, p);
 	}
 	px->n_spare_pipes = 0;
 }

@@ -111,6 +111,7 @@ static void on_sweep(struct osh_timer *timer)
 		}
 	}
 	osh_px_pool_sweep(px);
+	osh_px_accept_report(px);
 	osh_timer_set(px->loop, &px->sweep, SWEEP_MS, on_sweep);
 }
 

@@ -140,7 +140,14 @@ struct osh_px_listener {
 	struct osh_px_box *box;
 	enum osh_sandbox_fd which;
 	int fd; /* owned; -1: none */
+	bool yielded; /* over a ceiling, other workers had their chance */
 	struct osh_timer pause;
+};
+
+/* Trouble counted until it is logged. */
+struct osh_px_trouble {
+	uint32_t n;
+	uint64_t at_ms; /* of the last line about it; 0: never */
 };
 
 struct osh_px_box {
@@ -167,6 +174,7 @@ struct osh_px_box {
 	struct osh_list conns, waiting; /* conn.node; conn.wait */
 	struct osh_list dns_conns, dns_waits; /* dns.c */
 	uint32_t n_conns, n_dns_conns, n_dns_waits;
+	struct osh_px_trouble shed;
 	struct {
 		uint32_t hash;
 		uint64_t at_ms;
@@ -327,10 +335,11 @@ struct osh_px {
 	uint64_t kicked_ms; /* when the monitor was last woken for events */
 	uint32_t n_conns, n_idle_ups;
 	bool started, draining;
+	struct osh_px_trouble starved; /* of descriptors */
 	int reserve_fd; /* given up for one accept() when descriptors run out */
 	uint64_t next_cookie, next_flow, next_who;
 	struct osh_list spare_pipes; /* splice.c */
-	uint32_t n_spare_pipes;
+	uint32_t n_spare_pipes, n_pipes; /* n_pipes: all */
 	struct osh_px_denied *denied[OSH_PX_DENIED]; /* deny.c */
 	struct osh_px_stats stats;
 	struct osh_h1_limits h1_limits;
@@ -405,6 +414,11 @@ void osh_px_origin_put(struct osh_px_origin *origin);
 /* accept.c */
 void osh_px_on_listener(struct osh_src *src, uint32_t events);
 void osh_px_on_listener_pause(struct osh_timer *timer);
+/* Lower ceilings to what @files descriptors can keep. */
+void osh_px_fit_limits(struct osh_px_limits *limits, uint64_t files);
+void osh_px_fit_to_files(struct osh_px *px);
+/* Log what was refused for want of room, every now and then. */
+void osh_px_accept_report(struct osh_px *px);
 
 /* conn.c */
 struct osh_px_conn *osh_px_conn_new(struct osh_px_box *box, int take_fd,
