@@ -6,10 +6,12 @@
 CROWD=$BUILD/tests/integ/crowd
 [ -x "$CROWD" ] || { echo "skip: $CROWD is not built (make integ-progs)"; exit 77; }
 CONNS=${CONNS:-10000} NAMES=${NAMES:-20000}
-origin api.test '*.wild.test'
+origin api.test
+"$CROWD" serve >"$W/serve.out" 2>&1 & ORIGINS="$ORIGINS $!"
+until_ok grep -q listening "$W/serve.out" || die serve
 HOSTS="
     api.test: 127.0.0.1:$ORIGIN_PORT
-    '*.wild.test': 127.0.0.1:$ORIGIN_PORT"
+    '*.wild.test': 127.0.0.1:$(awk '{print $2}' "$W/serve.out")"
 POL='  api:
     endpoints:
       - { host: api.test, port: 443, protocol: rest, enforcement: enforce, access: full }
@@ -53,14 +55,15 @@ openshell sandbox delete bad >/dev/null 2>&1; openshell sandbox delete good >/de
 kill "$DAEMON"; wait "$DAEMON" 2>/dev/null
 
 # ---- over the ceiling
-CONFIG_MORE='limits: { connections: 200, sites: 256 }
+CONFIG_MORE='workers: 1
+limits: { connections: 400, sites: 256 }
 names_per_sandbox: 1024'
 daemon_start; both
 n=$(proxies | wc -l)
 crowd hold 1500 64 3 api.test & C=$!
 until_ok grep -q ^made "$W/crowd"; good 10 >/dev/null; wait $C; cat "$W/crowd"
-check "as many as the ceiling allows, in every worker" test "$(field made held)" -ge $((n * 200 - 8)) -a "$(field made held)" -le $((n * 200))
-check "all others get a 503" test "$(field made shed)" -ge $((1500 - n * 200)) -a "$(field made failed)" = 0 -a "$(field made stalled)" = 0
+check "as many as the ceiling allows, in every worker" test "$(field made held)" -ge $((n * 400 - 8)) -a "$(field made held)" -le $((n * 400))
+check "all others get a 503" test "$(field made shed)" -ge $((1500 - n * 400)) -a "$(field made failed)" = 0 -a "$(field made stalled)" = 0
 said() { grep -q 'sandbox "bad": .* connections refused over a ceiling' "$W/openshelld.log"; }
 check "the log counts them" until_ok said
 grep -m1 'over a ceiling' "$W/openshelld.log"
@@ -68,7 +71,7 @@ grep -m1 'over a ceiling' "$W/openshelld.log"
 # ---- names
 serials() { in_box_bare good /bin/sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do /usr/bin/openssl s_client -connect api.test:443 -servername api.test </dev/null 2>/dev/null | /usr/bin/openssl x509 -noout -serial; done' 2>&1 </dev/null | sort -u; }
 before=$(serials); base=$(rss_kb)
-HOW=explicit crowd names "$NAMES" 16 100 wild.test; grep ^end "$W/crowd" | sed 's/^end/explicit:/'
+HOW=explicit crowd names "$NAMES" 16 600 wild.test; grep ^end "$W/crowd" | sed 's/^end/explicit:/'
 check "names without end are served, none stalls" test "$(field end done)" -ge $(($(field end started) - 16)) -a "$(field end stalled)" = 0
 check "all of them in time" test "$(field end started)" = "$NAMES"
 HOW=transparent crowd names 3000 16 60 wild.test; grep ^end "$W/crowd" | sed 's/^end/transparent:/'

@@ -9,6 +9,9 @@
  *	crowd churn SECONDS WIDE - NAME CA	new connections without end, each with a GET; every fourth
  *						is reset in the middle
  *
+ *	crowd serve				outside: an upstream that accepts and drops what it reads; prints
+ *						"listening PORT"
+ *
  * Prints one line of counts when the connections are made ("made ...") and one at the end.
  */
 #include <arpa/inet.h>
@@ -324,6 +327,40 @@ static void start(struct conn *c)
 		dial(c, (struct in_addr){ htonl(INADDR_LOOPBACK) }, PROXY_PORT);
 }
 
+static int serve(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct epoll_event ev[64], add = { .events = EPOLLIN, .data.fd = fd };
+	socklen_t len = sizeof(sin);
+	char buf[4096];
+
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(fd, 4096) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&sin, &len) < 0 ||
+	    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &add) < 0)
+		die("listen");
+	printf("listening %u\n", ntohs(sin.sin_port));
+	fflush(stdout);
+	for (;;) {
+		int k = epoll_wait(ep, ev, 64, -1);
+
+		for (int i = 0; i < k; i++) {
+			int one = ev[i].data.fd;
+
+			if (one != fd) {
+				if (recv(one, buf, sizeof(buf), 0) <= 0)
+					close(one);
+				continue;
+			}
+			one = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+			add = (struct epoll_event){ .events = EPOLLIN, .data.fd = one };
+			if (one >= 0 && epoll_ctl(ep, EPOLL_CTL_ADD, one, &add) < 0)
+				close(one);
+		}
+	}
+}
+
 /* ---- main ---- */
 
 static void find_resolver(void)
@@ -381,6 +418,8 @@ int main(int argc, char **argv)
 	struct rlimit files;
 	uint64_t slots, last_ms, at = 0;
 
+	if (argc == 2 && !strcmp(argv[1], "serve"))
+		return serve();
 	if (argc < 7)
 		return 2;
 	mode = !strcmp(argv[1], "hold") ? HOLD : !strcmp(argv[1], "names") ? NAMES : CHURN;

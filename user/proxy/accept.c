@@ -8,7 +8,7 @@
 enum {
 	BATCH = 32, /* per listener and turn: the next sandbox's listener comes after */
 	PAUSE_MS = 100, /* without a descriptor or memory */
-	YIELD_MS = 20, /* over a ceiling: for other workers, that may have room */
+	YIELD_MS = 50, /* over a ceiling: for other workers, that may have room */
 	SAY_MS = 10000, /* the same trouble is logged once in this time */
 	OWN_FILES = 64, /* listeners and DNS of some sandboxes, links, resolver, log */
 };
