@@ -327,7 +327,7 @@ static void start(struct conn *c)
 		dial(c, (struct in_addr){ htonl(INADDR_LOOPBACK) }, PROXY_PORT);
 }
 
-static int serve(void)
+static _Noreturn void serve(void)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -419,7 +419,7 @@ int main(int argc, char **argv)
 	uint64_t slots, last_ms, at = 0;
 
 	if (argc == 2 && !strcmp(argv[1], "serve"))
-		return serve();
+		serve();
 	if (argc < 7)
 		return 2;
 	mode = !strcmp(argv[1], "hold") ? HOLD : !strcmp(argv[1], "names") ? NAMES : CHURN;
