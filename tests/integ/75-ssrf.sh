@@ -100,6 +100,11 @@ in.allow.test 10.99.0.1
 out.allow.test 10.98.0.1
 half.allow.test 10.99.0.1 10.98.0.1
 public.allow.test 93.184.216.34
+127.1 93.184.216.34
+2130706433 93.184.216.34
+0x7f.1 93.184.216.34
+0x5db8d822 93.184.216.34
+a.1 93.184.216.34
 Z
 : >"$W/queries"
 $PY "$W/dns.py" "$W/zone" "$W/queries" >"$W/dns.out" 2>&1 & ORIGINS="$ORIGINS $!"
@@ -116,6 +121,11 @@ sandbox box '  web:
       - { host: exactlo.priv.test, port: 80, protocol: rest, enforcement: enforce, access: read-only }
       - { host: exactmeta.priv.test, port: 80, protocol: rest, enforcement: enforce, access: read-only }
       - { host: "*.allow.test", port: 80, protocol: rest, enforcement: enforce, access: read-only, allowed_ips: [10.99.0.0/24] }
+      - { host: "127.1", port: 80, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: "2130706433", port: 80, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: "0x7f.1", port: 80, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: "0x5db8d822", port: 80, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: "a.1", port: 80, protocol: rest, enforcement: enforce, access: read-only }
       - { host: 10.99.0.2, port: 80, protocol: rest, enforcement: enforce, access: read-only }
     binaries: [{ path: "/usr/bin/**" }]'
 cat >"$W/state/sandboxes/box/home/ask.py" <<'P'
@@ -164,6 +174,11 @@ has_not "$ok" "$W/out" || die "a control-plane port answers"
 logs box -n 5; check "control-plane port: logged" has 'port 6443 is a blocked control-plane port' "$W/logs"
 connect 10.99.0.2; check "a declared address passes" has "$ok" "$W/out"
 connect 10.99.0.1; check "another one does not" has 'policy_denied' "$W/out"
+for n in 127.1 2130706433 0x7f.1 0x5db8d822 a.1; do
+	connect $n; check "$n, a number for a name: 502, though the policy lists it" has ' 502 ' "$W/out"
+	forward $n; has_not "$ok" "$W/out" || die "$n answers"
+	has_not "$n" "$W/queries" || die "the resolver was asked for $n"
+done
 for n in nx servfail refused junk empty loop timeout; do
 	t0=$(date +%s)
 	connect $n.evil.test; check "$n: 502" has ' 502 ' "$W/out"

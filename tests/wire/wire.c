@@ -564,10 +564,12 @@ int main(int argc, char **argv)
 	origin_listener = tcp_listen(&port);
 	snprintf(config, sizeof(config),
 		 "{\"hosts\":{\"api.test\":\"127.0.0.1:%u\",\"plain.test\":\"127.0.0.1:%u\","
-		 "\"raw.test\":\"127.0.0.1:%u\",\"dead.test\":\"127.0.0.1:1\"},"
+		 "\"raw.test\":\"127.0.0.1:%u\",\"dead.test\":\"127.0.0.1:1\","
+		 "\"2001:db8::9\":\"127.0.0.1:%u\",\"::ffff:9.9.9.9\":\"127.0.0.1:%u\","
+		 "\"9.9.9.9\":\"127.0.0.1:%u\"},"
 		 "\"timeouts_ms\":{\"head\":1000,\"linger\":300,\"dial\":2000,\"deny_sniff\":200,"
 		 "\"idle\":2000}}",
-		 port, port, port);
+		 port, port, port, port, port, port);
 	h = harness_start(config);
 	trust_sandbox_ca();
 	harness_policy(h, "tests/wire/policies/basic.yaml");

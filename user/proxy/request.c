@@ -46,7 +46,8 @@ static int put(struct osh_buf *out, struct osh_str a, struct osh_str b, struct o
 static int put_host(struct osh_px_conn *c, struct osh_buf *out)
 {
 	struct osh_str host = osh_px_conn_host(c);
-	bool v6 = c->site->is_addr && !osh_addr_is_v4(&c->site->addr);
+	/* by its text: "::ffff:1.2.3.4" is an IPv4 address in IPv6 notation */
+	bool v6 = c->site->is_addr && osh_str_find(host, ':') != host.n;
 	uint16_t usual = c->tls ? 443 : 80;
 	char port[8] = "";
 
