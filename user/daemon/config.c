@@ -265,6 +265,7 @@ int osh_config_load(const char *path, struct osh_config *ret_cfg, struct osh_dia
 	osh_arena_init(&cfg.arena, ARENA_MAX);
 	osh_buf_init(&text, OSH_NODE_MAX_BYTES, 0);
 	set_defaults(&cfg);
+	osh_config_read_hosts(&cfg);
 	diag->file = path ? path : OSH_CONFIG_PATH;
 	r = osh_fs_read(diag->file, OSH_NODE_MAX_BYTES, &text);
 	if (r == -ENOENT && !path) {

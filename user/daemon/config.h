@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/diag.h"
+#include "policy/addr.h"
 
 #define OSH_CONFIG_PATH	       "/etc/openshell/openshelld.yaml"
 #define OSH_CONFIG_WORKERS_MAX 64
@@ -84,6 +85,15 @@ struct osh_config {
 	uint32_t names_per_sandbox; /* synthetic addresses */
 
 	/*
+	 * Not from the file: host-gateway aliases of this host's /etc/hosts, as they were at the start,
+	 * with the address they lead to. hostsfile.c fills it; what may be no gateway is left out.
+	 */
+	struct {
+		char host[32], addr[OSH_ADDR_TEXT_MAX];
+	} gateways[3];
+	size_t ngateways;
+
+	/*
 	 * Not from the file: made up at every start. Proxies resolve it to 127.0.0.1, for the
 	 * self-test's listeners; nobody can guess it.
 	 */
@@ -98,6 +108,8 @@ struct osh_reader;
 struct osh_node;
 void osh_config_read_upstream(struct osh_reader *rd, const struct osh_node *node, void *obj);
 int osh_config_load_auth(struct osh_config *cfg, struct osh_diag *diag) OSH_MUST_CHECK;
+
+void osh_config_read_hosts(struct osh_config *cfg);
 
 /* Defaults, then the file. @path NULL: OSH_CONFIG_PATH if it exists. */
 int osh_config_load(const char *path, struct osh_config *ret_cfg,

@@ -91,6 +91,11 @@ int osh_proxyconf_write(const struct osh_config *cfg, unsigned int worker, struc
 	if (cfg->selftest_host[0])
 		osh_json_kz(&j, cfg->selftest_host, "127.0.0.1");
 	osh_json_obj_end(&j);
+	osh_json_key(&j, "gateways");
+	osh_json_obj(&j);
+	for (size_t i = 0; i < cfg->ngateways; i++)
+		osh_json_kz(&j, cfg->gateways[i].host, cfg->gateways[i].addr);
+	osh_json_obj_end(&j);
 	put_upstream(&j, cfg);
 	put_nums(&j, "limits", &cfg->limits);
 	put_nums(&j, "timeouts_ms", &cfg->timeouts_ms);

@@ -91,12 +91,15 @@ int osh_noproxy_parse(struct osh_str text, struct osh_noproxy *ret, const char *
 	return 0;
 }
 
-static bool is_loopback(const struct osh_addr *addr)
+/* Loopback or link-local: means something on this host only. */
+static bool is_here(const struct osh_addr *addr)
 {
 	static const struct osh_addr one = { .b = { [15] = 1 } };
 	const uint8_t *v4 = osh_addr_v4(addr);
 
-	return v4 ? v4[0] == 127 : osh_addr_eq(addr, &one);
+	if (v4)
+		return v4[0] == 127 || (v4[0] == 169 && v4[1] == 254);
+	return osh_addr_eq(addr, &one) || (addr->b[0] == 0xfe && (addr->b[1] & 0xc0) == 0x80);
 }
 
 /* @host has no final dot. An address is never below a name: the last label of names is no number. */
@@ -139,7 +142,7 @@ uint32_t osh_noproxy_match(const struct osh_noproxy *list, size_t n, struct osh_
 	if (host.n > 1 && host.p[host.n - 1] == '.')
 		host.n--;
 	for (size_t i = 0; i < naddrs; i++)
-		if (is_loopback(&addrs[i]))
+		if (is_here(&addrs[i]))
 			mask |= UINT32_C(1) << i;
 	for (size_t i = 0; i < n; i++)
 		if (!list[i].port || list[i].port == port)

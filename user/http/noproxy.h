@@ -39,8 +39,8 @@ int osh_noproxy_parse(struct osh_str text, struct osh_noproxy *ret,
 /*
  * The checked addresses of @host (lower case) that are dialled directly, as a mask: bit i is
  * @addrs[i], 0 means all go through the proxy. An entry "*" or of the name gives all of them, one of
- * a network those inside it. Loopback addresses are always direct: behind the proxy they would be
- * somebody else's. @naddrs at most OSH_NOPROXY_ADDRS_MAX; more are not looked at.
+ * a network those inside it. Loopback and link-local addresses are always direct: behind the proxy
+ * they would be somebody else's. @naddrs at most OSH_NOPROXY_ADDRS_MAX; more are not looked at.
  */
 uint32_t osh_noproxy_match(const struct osh_noproxy *list, size_t n, struct osh_str host,
 			   uint16_t port, const struct osh_addr *addrs, size_t naddrs);

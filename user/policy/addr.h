@@ -109,6 +109,8 @@ const char *osh_dest_reason_text(const struct osh_dest *dest,
 const char *osh_dest_kind(const struct osh_dest_verdict *verdict);
 /* host.openshell.internal, host.containers.internal, host.docker.internal */
 bool osh_host_is_gateway_alias(struct osh_str host);
+/* May an alias lead there? Link-local, and no metadata service. */
+bool osh_addr_is_gateway(const struct osh_addr *addr);
 /* Names of cloud metadata services and localhost, with or without a trailing dot. */
 bool osh_host_is_metadata_name(struct osh_str host);
 bool osh_host_is_localhost(struct osh_str host);

@@ -48,8 +48,7 @@ bool osh_port_is_control_plane(uint16_t port)
 	return port == 2379 || port == 2380 || port == 6443 || port == 10250 || port == 10255;
 }
 
-/* A recorded gateway counts only if it is link-local and no metadata service. */
-static bool is_usable_gateway(const struct osh_addr *addr)
+bool osh_addr_is_gateway(const struct osh_addr *addr)
 {
 	static const uint8_t link_local4[2] = { 169, 254 };
 	static const uint8_t metadata4[4] = { 169, 254, 169, 254 };
@@ -63,7 +62,7 @@ static bool is_usable_gateway(const struct osh_addr *addr)
 static enum osh_dest_mode dest_mode(const struct osh_dest *dest, struct osh_addr *ret_literal)
 {
 	if (dest->gateway && osh_host_is_gateway_alias(dest->host) &&
-	    is_usable_gateway(dest->gateway))
+	    osh_addr_is_gateway(dest->gateway))
 		return OSH_DEST_GATEWAY;
 	if (dest->n_allowed || dest->bad_allowed_ips)
 		return OSH_DEST_ALLOWED_IPS;

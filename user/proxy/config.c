@@ -251,6 +251,28 @@ static int parse_upstream(struct osh_px_cfg *cfg, const struct osh_jval *obj, co
 	return r;
 }
 
+static int parse_gateways(struct osh_px_cfg *cfg, const struct osh_jval *obj, const struct why *why)
+{
+	const struct osh_jval *v;
+	const char *key;
+	void *iter = NULL;
+
+	if (osh_jval_type(obj) != OSH_JSON_OBJ || osh_jval_len(obj) > OSH_PX_GATEWAYS_MAX)
+		return bad(why, "not an object of at most 3 members", "gateways");
+	cfg->n_gateways = 0;
+	while (osh_jval_next(obj, &iter, &key, &v)) {
+		struct osh_px_gateway *g = &cfg->gateway[cfg->n_gateways];
+		struct osh_str s = osh_jval_str(v);
+
+		if (!osh_host_is_gateway_alias(osh_str(key)) || !s.p ||
+		    osh_addr_parse(s, &g->addr) < 0 || !osh_addr_is_gateway(&g->addr))
+			return bad(why, "not a gateway alias with its address", key);
+		(void)osh_strlcpy(g->host, key, sizeof(g->host));
+		cfg->n_gateways++;
+	}
+	return 0;
+}
+
 static int parse_top(struct osh_px_cfg *cfg, const char *key, const struct osh_jval *v,
 		     const struct why *why)
 {
@@ -262,6 +284,8 @@ static int parse_top(struct osh_px_cfg *cfg, const char *key, const struct osh_j
 		return parse_hosts(cfg, v, why);
 	if (!strcmp(key, "resolvers"))
 		return parse_resolvers(cfg, v, why);
+	if (!strcmp(key, "gateways"))
+		return parse_gateways(cfg, v, why);
 	if (!strcmp(key, "upstream_proxy"))
 		return parse_upstream(cfg, v, why);
 	if (!strcmp(key, "worker"))
@@ -269,6 +293,14 @@ static int parse_top(struct osh_px_cfg *cfg, const char *key, const struct osh_j
 	if (!strcmp(key, "dns_ttl_s"))
 		return get_u32(v, 1, 30, &cfg->dns_ttl_s) ? bad(why, "out of range", key) : 0;
 	return bad(why, "unknown member", key);
+}
+
+const struct osh_addr *osh_px_cfg_gateway(const struct osh_px_cfg *cfg, struct osh_str host)
+{
+	for (uint32_t i = 0; i < cfg->n_gateways; i++)
+		if (osh_str_ieq(host, osh_str(cfg->gateway[i].host)))
+			return &cfg->gateway[i].addr;
+	return NULL;
 }
 
 int osh_px_cfg_parse(struct osh_px_cfg *cfg, struct osh_str json, char *ret_why, size_t why_size)

@@ -9,6 +9,7 @@
  *	 "hosts":{"api.example":["127.0.0.1:8443","[::1]"],"*.lab.example":"10.0.0.7"},
  *	 "upstream_proxy":{"https":"http://proxy.example:3128","http":...,"no_proxy":["10.0.0.0/8"],
  *	                   "connect_by_hostname":false},
+ *	 "gateways":{"host.docker.internal":"169.254.1.2"},
  *	 "limits":{"connections":4096,...},       names of the members below, without unit
  *	 "timeouts_ms":{"head":30000,...}}
  */
@@ -22,6 +23,7 @@ enum {
 	OSH_PX_ADDRS_MAX = 16, /* addresses of one name that are looked at */
 	OSH_PX_RESOLVERS_MAX = 4,
 	OSH_PX_HOSTS_MAX = 256,
+	OSH_PX_GATEWAYS_MAX = 3,
 };
 
 /*
@@ -34,6 +36,12 @@ struct osh_px_host_entry {
 	uint16_t port[4]; /* 0: the port asked for */
 	uint8_t n;
 	bool subdomains; /* "*.host" in the file: names below @host, not @host itself */
+};
+
+/* A host-gateway alias that this host's hosts file had at the start: it leads there and nowhere else. */
+struct osh_px_gateway {
+	char host[32];
+	struct osh_addr addr;
 };
 
 /* The operator's upstream proxy. */
@@ -90,6 +98,8 @@ struct osh_px_cfg {
 	uint32_t n_resolvers;
 	struct osh_px_host_entry *hosts; /* owned */
 	uint32_t n_hosts;
+	struct osh_px_gateway gateway[OSH_PX_GATEWAYS_MAX];
+	uint32_t n_gateways;
 	struct osh_px_hop hop_https; /* TLS and tunnels */
 	struct osh_px_hop hop_http; /* inspected requests without TLS that came without CONNECT */
 	bool hop_by_name; /* CONNECT to the name where no allowed_ips restrict it */
@@ -99,6 +109,8 @@ struct osh_px_cfg {
 
 void osh_px_cfg_init(struct osh_px_cfg *cfg); /* defaults */
 void osh_px_cfg_fini(struct osh_px_cfg *cfg);
+/* Address of an alias, NULL: @host is none, or was not recorded. */
+const struct osh_addr *osh_px_cfg_gateway(const struct osh_px_cfg *cfg, struct osh_str host);
 /* -EBADMSG: @ret_why (of @why_size bytes) says what is wrong; @cfg must be freed all the same. */
 int osh_px_cfg_parse(struct osh_px_cfg *cfg, struct osh_str json, char *ret_why,
 		     size_t why_size) OSH_MUST_CHECK;

@@ -415,6 +415,7 @@ int osh_resolve(struct osh_resolver_share *share, struct osh_str host, struct os
 		struct osh_px_addrs *ret_addrs)
 {
 	struct osh_resolver *resolver = share->resolver;
+	const struct osh_addr *gateway = osh_px_cfg_gateway(resolver->cfg, host);
 	struct osh_addr literal;
 	struct entry *e;
 	uint32_t hash;
@@ -422,8 +423,9 @@ int osh_resolve(struct osh_resolver_share *share, struct osh_str host, struct os
 
 	if (from_table(resolver, host, ret_addrs))
 		return 0;
-	if (!osh_addr_parse(host, &literal)) {
-		*ret_addrs = (struct osh_px_addrs){ .addr = { literal }, .n = 1 };
+	if (gateway || !osh_addr_parse(host, &literal)) {
+		*ret_addrs = (struct osh_px_addrs){ .n = 1 };
+		ret_addrs->addr[0] = gateway ? *gateway : literal;
 		return 0;
 	}
 	/* "127.1" and its kind: some resolver would read it as an address */

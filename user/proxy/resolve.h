@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names to addresses: the operator's host table, then a cache, then c-ares. Only for connections
- * that were authorised; the addresses are raw, osh_dest_check() has not seen them.
+ * Names to addresses: the operator's host table, the recorded host-gateway aliases, then a cache, then
+ * c-ares. Only for connections that were authorised; the addresses are raw, osh_dest_check() has not
+ * seen them.
  */
 #ifndef OSH_PROXY_RESOLVE_H
 #define OSH_PROXY_RESOLVE_H

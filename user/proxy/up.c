@@ -139,6 +139,7 @@ static void dest_of(struct osh_px_conn *c, const struct osh_conn_verdict *v, str
 		.declared_exact = v->declared_exact,
 		.allowed = v->allowed_ips,
 		.n_allowed = v->nallowed_ips,
+		.gateway = osh_px_cfg_gateway(&c->box->px->cfg, osh_px_conn_host(c)),
 	};
 }
 

@@ -59,15 +59,17 @@ static void networks_match_addresses_one_by_one(void **state)
 	assert_int_equal(ask("*:80", "a.test", 443, "1.2.3.4"), 0);
 }
 
-static void loopback_is_never_sent_to_the_proxy(void **state)
+static void what_is_here_is_never_sent_to_the_proxy(void **state)
 {
-	struct osh_addr a[3];
+	struct osh_addr a[5];
 
 	(void)state;
 	assert_int_equal(osh_addr_parse(OSH_STR("127.9.9.9"), &a[0]), 0);
 	assert_int_equal(osh_addr_parse(OSH_STR("1.2.3.4"), &a[1]), 0);
 	assert_int_equal(osh_addr_parse(OSH_STR("::1"), &a[2]), 0);
-	assert_int_equal(osh_noproxy_match(NULL, 0, OSH_STR("a.test"), 443, a, 3), 5);
+	assert_int_equal(osh_addr_parse(OSH_STR("169.254.1.2"), &a[3]), 0);
+	assert_int_equal(osh_addr_parse(OSH_STR("fe80::1"), &a[4]), 0);
+	assert_int_equal(osh_noproxy_match(NULL, 0, OSH_STR("a.test"), 443, a, 5), 1 + 4 + 8 + 16);
 	/* the name alone says nothing */
 	assert_int_equal(osh_noproxy_match(NULL, 0, OSH_STR("localhost"), 443, &a[1], 1), 0);
 }
@@ -145,7 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_match_themselves_and_below),
 		cmocka_unit_test(networks_match_addresses_one_by_one),
-		cmocka_unit_test(loopback_is_never_sent_to_the_proxy),
+		cmocka_unit_test(what_is_here_is_never_sent_to_the_proxy),
 		cmocka_unit_test(many_addresses),
 		cmocka_unit_test(nonsense_is_refused),
 	};

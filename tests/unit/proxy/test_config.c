@@ -102,6 +102,10 @@ static void bad_ones_are_refused_with_a_reason(void **state)
 		"{\"upstream_proxy\":{\"https\":\"http://p.test:1\",\"no_proxy\":[\"a b\"]}}",
 		"{\"upstream_proxy\":{\"https\":\"http://p.test:1\",\"no_proxy\":\"a\"}}",
 		"{\"upstream_proxy\":{\"https\":\"http://p.test:1\",\"connect_by_hostname\":1}}",
+		"{\"gateways\":{\"a.test\":\"169.254.1.2\"}}",
+		"{\"gateways\":{\"host.docker.internal\":\"10.0.0.1\"}}",
+		"{\"gateways\":{\"host.docker.internal\":\"169.254.169.254\"}}",
+		"{\"gateways\":[]}",
 		"{\"worker\":1024}",
 		"{\"dns_ttl_s\":31}",
 	};
