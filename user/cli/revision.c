@@ -452,14 +452,16 @@ static int policy_list(struct osh_cli *cli, const struct osh_args *args)
 	osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
 	const struct osh_jval *list;
 	osh_auto_rpc struct osh_rpc rpc;
-	enum osh_out_format format;
+	enum osh_out_format format = OSH_OUT_TABLE;
+	bool wide;
 	const char *name;
 	char last[64];
 	uint64_t limit;
 	int code;
 
 	osh_rpc_begin(&rpc, "list policy revisions");
-	if (osh_out_format(cli, args, &format) < 0)
+	wide = osh_args_get(args, "output") && !strcmp(osh_args_get(args, "output"), "wide");
+	if (!wide && osh_out_format(cli, args, &format) < 0)
 		return OSH_EXIT_USAGE;
 	code = osh_cli_u64(cli, args, "limit", 1000, 20, &limit);
 	if (code == 0)
@@ -480,7 +482,7 @@ static int policy_list(struct osh_cli *cli, const struct osh_args *args)
 	for (size_t i = 0; i < osh_jval_len(list); i++) {
 		const struct osh_jval *r = osh_jval_at(list, i);
 		struct osh_str error = osh_str(osh_jval_z(osh_jval_get(r, "error"), ""));
-		size_t cut = osh_utf8_cut(error, 40);
+		size_t cut = wide ? error.n : osh_utf8_cut(error, 40);
 
 		fprintf(cli->out, "%-8lld %-14.12s %-12s %-24lld ",
 			(long long)osh_jval_i64(osh_jval_get(r, "version"), 0),
@@ -496,7 +498,8 @@ static int policy_list(struct osh_cli *cli, const struct osh_args *args)
 static const struct osh_opt list_opts[] = {
 	{ "limit", 0, "N", "At most so many (default 20)", 0, NULL },
 	{ "global", 0, NULL, "Revisions of the global policy", 0, NULL },
-	OSH_OUT_OPT,
+	{ "output", 'o', "FORMAT", "Output: table, wide (errors in full), yaml or json", 0,
+	  "table wide yaml json" },
 	{ 0 },
 };
 

@@ -83,6 +83,15 @@ static int adopt(struct osh_sandbox *sb)
 	return r < 0 ? r : osh_sb_open_dirs(sb, false);
 }
 
+static void delete_leftover(struct osh_sandbox *sb)
+{
+	int r = osh_cgroup_sandbox_open(&sb->m->cg, sb->name, &sb->cgroup_fd);
+
+	if (r < 0 && r != -ENOENT)
+		osh_log_warn_errno(r, "cannot open the cgroup of sandbox %s", OSH_Q(sb->name));
+	osh_sb_delete(sb, NULL, NULL);
+}
+
 static bool phase_runs(enum osh_phase phase)
 {
 	return phase == OSH_PHASE_READY || phase == OSH_PHASE_STARTING ||
@@ -112,8 +121,9 @@ int osh_sandboxes_adopt(struct osh_monitor *m)
 	osh_list_for_each_safe (node, tmp, &m->sandboxes) {
 		struct osh_sandbox *sb = osh_list_entry(node, struct osh_sandbox, node);
 
-		if (sb->phase == OSH_PHASE_DELETING) {
-			osh_sb_delete(sb, NULL, NULL); /* finish what a crash interrupted */
+		/* finish what a crash interrupted; nobody waits for a self-test any more */
+		if (sb->phase == OSH_PHASE_DELETING || sb->selftest) {
+			delete_leftover(sb);
 			continue;
 		}
 		if (!phase_runs(sb->phase))

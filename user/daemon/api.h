@@ -42,4 +42,14 @@ int osh_api_check_limits(struct osh_ctl_call *call, const struct osh_jval *param
 
 osh_api_fn osh_api_logs, osh_api_status, osh_api_doctor, osh_api_introspect, osh_api_selftest;
 
+/* The throw-away sandbox of the self-test under way? */
+bool osh_api_selftest_is(const char *name);
+
+/*
+ * One number for all that @scope is judged by: changes when its policy, the policy's source ("sandbox",
+ * "global") or any setting does, and comes back when they do. Fits int64_t.
+ */
+int osh_api_config_revision(const char *scope, const char *source, const char *policy_hash,
+			    uint64_t *ret_revision) OSH_MUST_CHECK;
+
 #endif

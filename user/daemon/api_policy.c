@@ -119,7 +119,7 @@ static void publish_global(struct push *push)
 	osh_list_for_each (it, &m->sandboxes) {
 		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
 
-		if (sb->phase != OSH_PHASE_READY)
+		if (sb->phase != OSH_PHASE_READY || sb->selftest)
 			continue;
 		push->pending++;
 		osh_publish(sb, true, push->version, pushed, push);
@@ -505,8 +505,9 @@ void osh_api_policy_get(struct osh_ctl_call *call, const struct osh_jval *params
 			      effective && active_version(scope) ? active_version(scope) : version,
 			      &rev);
 	if (r == 0)
-		r = osh_state_settings_revision(osh_api_monitor()->state, sb ? sb->name : scope,
-						&config_revision);
+		r = osh_api_config_revision(sb ? sb->name : scope,
+					    from_global || !sb ? "global" : "sandbox", rev.hash,
+					    &config_revision);
 	if (r < 0) {
 		osh_ctl_fail(call, r == -ENOENT ? OSH_CTL_ERR_NOT_FOUND : OSH_CTL_ERR_INTERNAL,
 			     NULL, "%s",
@@ -604,7 +605,7 @@ void osh_api_policy_delete_global(struct osh_ctl_call *call, const struct osh_jv
 		bool global;
 		uint64_t version;
 
-		if (r < 0 || sb->phase != OSH_PHASE_READY)
+		if (r < 0 || sb->phase != OSH_PHASE_READY || sb->selftest)
 			continue;
 		if (osh_publish_effective(sb, &global, &version) == 0)
 			osh_publish(sb, global, version, NULL, NULL);

@@ -60,17 +60,38 @@ struct create {
 	struct osh_ctl_waiter waiter;
 	char name[OSH_STATE_NAME_MAX + 1];
 	struct osh_diag diag; /* warnings of the policy */
+	char *why; /* it failed; owned */
 };
 
 static void create_free(struct create *c)
 {
 	osh_diag_fini(&c->diag);
+	free(c->why);
 	free(c);
 }
 
 static void create_abandoned(struct osh_ctl_waiter *w)
 {
 	w->call = NULL; /* the sandbox is made all the same */
+}
+
+/* The last word: @hint tells what is left, if anything. */
+static void create_failed(struct create *c, const char *hint)
+{
+	if (c->waiter.call)
+		osh_ctl_fail(c->waiter.call, OSH_CTL_ERR_INTERNAL, hint,
+			     "cannot create sandbox '%s': %s", c->name,
+			     c->why ? c->why : "out of memory");
+	create_free(c);
+}
+
+static void rolled_back(struct osh_sandbox *sb, int err, const char *message, void *arg)
+{
+	(void)message;
+	create_failed(arg,
+		      err == 0 ? NULL
+			       : "something of it is left: openshell sandbox delete removes it");
+	(void)sb;
 }
 
 static void created(struct osh_sandbox *sb, int err, const char *message, void *arg)
@@ -83,17 +104,19 @@ static void created(struct osh_sandbox *sb, int err, const char *message, void *
 
 	if (r == 0 && call)
 		r = osh_state_sandbox_get(sb->m->state, c->name, &row);
-	if (!call) {
-		create_free(c);
+	if (r < 0) {
+		c->why = strdup(message[0] ? message : strerror(-r));
+		if (err == -ECANCELED) {
+			create_failed(c, NULL); /* somebody deletes it already */
+		} else if (err == -ETIMEDOUT) {
+			osh_sb_delete(sb, NULL, NULL);
+			create_failed(c, "it is deleted as soon as its processes have ended");
+		} else {
+			osh_sb_delete(sb, rolled_back, c);
+		}
 		return;
 	}
-	if (r < 0) {
-		osh_ctl_fail(
-			call, OSH_CTL_ERR_INTERNAL,
-			"it stays in phase Error: openshell sandbox delete removes it; openshell "
-			"logs says more",
-			"cannot create sandbox '%s': %s", c->name,
-			message[0] ? message : strerror(-r));
+	if (!call) {
 		create_free(c);
 		return;
 	}
@@ -229,20 +252,17 @@ static int add_rows(struct osh_ctl_call *call, struct osh_state_sandbox *row,
 {
 	struct osh_monitor *m = osh_api_monitor();
 	char provenance[96];
-	uint64_t version;
-	bool unchanged;
-	int r = osh_state_sandbox_add(m->state, row, osh_realtime_ms());
+	int r;
 
+	(void)snprintf(provenance, sizeof(provenance), "{\"how\":\"create\",\"uid\":\"%u\"}",
+		       osh_ctl_call_peer(call)->uid);
+	r = osh_state_sandbox_create(m->state, row, osh_buf_str(yaml), hash, provenance,
+				     osh_realtime_ms());
 	if (r == -EEXIST) {
 		osh_ctl_fail(call, OSH_CTL_ERR_EXISTS, NULL, "sandbox '%s' already exists",
 			     row->name);
 		return -EINVAL;
 	}
-	(void)snprintf(provenance, sizeof(provenance), "{\"how\":\"create\",\"uid\":\"%u\"}",
-		       osh_ctl_call_peer(call)->uid);
-	if (r == 0)
-		r = osh_state_rev_add(m->state, row->name, osh_buf_str(yaml), hash, provenance,
-				      osh_realtime_ms(), &version, &unchanged);
 	if (r < 0) {
 		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot store sandbox '%s': %s",
 			     row->name, strerror(-r));
@@ -271,6 +291,11 @@ static int read_name(struct osh_ctl_call *call, const struct osh_jval *params, c
 			     why);
 		return -EINVAL;
 	}
+	if (osh_sb_name_is_selftest(name) && !osh_api_selftest_is(name)) {
+		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, "choose another",
+			     "sandbox name %s is one of the self-test's", OSH_Q(name));
+		return -EINVAL;
+	}
 	return osh_strlcpy(ret_name, name, size) ? 0 : -EINVAL;
 }
 
@@ -282,6 +307,7 @@ void osh_api_sandbox_create(struct osh_ctl_call *call, const struct osh_jval *pa
 	char hash[OSH_SHA256_HEX];
 	struct create *c = calloc(1, sizeof(*c));
 	struct osh_sandbox *sb;
+	int r;
 
 	osh_buf_init(&spec, OSH_STATE_SPEC_MAX, 0);
 	osh_buf_init(&yaml, OSH_POLICY_STORE_MAX_BYTES, 0);
@@ -312,7 +338,10 @@ void osh_api_sandbox_create(struct osh_ctl_call *call, const struct osh_jval *pa
 		return;
 	}
 	if (osh_sb_new(m, &row, &sb) < 0) {
-		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "out of memory");
+		r = osh_state_sandbox_del(m->state, row.name);
+		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL,
+			     r < 0 ? "its name is taken until the daemon restarts" : NULL,
+			     "out of memory");
 		create_free(c);
 		return;
 	}

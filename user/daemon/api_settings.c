@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "base/sha256.h"
+
 #include "policy/settings.h"
 
 struct target {
@@ -140,6 +142,50 @@ static void put_setting(struct osh_json *j, const struct target *t, const char *
 	osh_json_obj_end(j);
 }
 
+static int add_value(struct osh_sha256 *h, const char *scope, const char *key)
+{
+	osh_auto_free char *value = NULL;
+	int r = osh_state_setting_get(osh_api_monitor()->state, scope, key, &value);
+
+	if (r == -ENOENT)
+		return osh_sha256_add(h, "-", 2);
+	if (r == 0)
+		r = osh_sha256_add(h, "=", 2);
+	return r < 0 ? r : osh_sha256_add(h, value, strlen(value) + 1);
+}
+
+int osh_api_config_revision(const char *scope, const char *source, const char *policy_hash,
+			    uint64_t *ret_revision)
+{
+	unsigned char digest[OSH_SHA256_BYTES] = { 0 };
+	struct osh_sha256 *h = osh_sha256_new();
+	const struct osh_setting *settings;
+	size_t n = osh_settings(&settings);
+	int r = h ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = osh_sha256_add(h, source, strlen(source) + 1);
+	if (r == 0)
+		r = osh_sha256_add(h, policy_hash, strlen(policy_hash) + 1);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = osh_sha256_add(h, settings[i].key, strlen(settings[i].key) + 1);
+		if (r == 0)
+			r = add_value(h, OSH_STATE_GLOBAL_SCOPE, settings[i].key);
+		if (r == 0)
+			r = add_value(h, scope, settings[i].key);
+	}
+	if (r == 0)
+		r = osh_sha256_end(h, digest);
+	osh_sha256_free(h);
+	if (r < 0)
+		return r;
+	*ret_revision = 0;
+	for (int i = 7; i >= 0; i--)
+		*ret_revision = *ret_revision << 8 | digest[i];
+	*ret_revision &= INT64_MAX; /* what the wire format's int takes */
+	return 0;
+}
+
 void osh_api_settings_get(struct osh_ctl_call *call, const struct osh_jval *params)
 {
 	struct osh_state *state = osh_api_monitor()->state;
@@ -160,11 +206,19 @@ void osh_api_settings_get(struct osh_ctl_call *call, const struct osh_jval *para
 			     strerror(-r));
 		return;
 	}
+	/* without a policy in force: how often the settings were changed */
+	if (t.sb && osh_publish_effective(t.sb, &global, &version) == 0 &&
+	    osh_state_rev_get(state, global ? OSH_STATE_GLOBAL_SCOPE : t.scope, version, &rev) == 0)
+		r = osh_api_config_revision(t.scope, global ? "global" : "sandbox", rev.hash,
+					    &revision);
+	if (r < 0) {
+		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot read settings: %s",
+			     strerror(-r));
+		return;
+	}
 	j = osh_ctl_reply_begin(call);
 	osh_json_ku64(j, "config_revision", revision);
-	if (t.sb && osh_publish_effective(t.sb, &global, &version) == 0 &&
-	    osh_state_rev_get(state, global ? OSH_STATE_GLOBAL_SCOPE : t.scope, version, &rev) ==
-		    0) {
+	if (rev.text) {
 		osh_json_kz(j, "policy_source", global ? "global" : "sandbox");
 		osh_json_kz(j, "policy_hash", rev.hash);
 	}

@@ -97,6 +97,7 @@ struct osh_sandbox {
 	uint32_t id;
 	enum osh_phase phase;
 	bool keep;
+	bool selftest; /* the self-test's: has its own policy always, and no daemon adopts it */
 	bool deleting;
 	struct osh_jval *spec; /* labels, env, limits: as given at creation */
 
@@ -196,7 +197,10 @@ int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row,
 int osh_sandboxes_adopt(struct osh_monitor *m) OSH_MUST_CHECK;
 /* At stop: forget it without touching what runs. */
 void osh_sandboxes_detach(struct osh_monitor *m);
-void osh_sb_set_phase(struct osh_sandbox *sb, enum osh_phase phase, const char *reason);
+/* -errno: it holds, but could not be recorded (said in the log). */
+int osh_sb_set_phase(struct osh_sandbox *sb, enum osh_phase phase, const char *reason);
+/* "selftest-" and six hexadecimal digits: names that only the self-test gives. */
+bool osh_sb_name_is_selftest(const char *name);
 
 /* publish.c: revisions to kernel and proxies */
 typedef void osh_publish_fn(struct osh_sandbox *sb, uint64_t version, int err, const char *message,

@@ -43,7 +43,7 @@ struct osh_sandbox *osh_sb_by_id(struct osh_monitor *m, uint32_t id)
 	return NULL;
 }
 
-void osh_sb_set_phase(struct osh_sandbox *sb, enum osh_phase phase, const char *reason)
+int osh_sb_set_phase(struct osh_sandbox *sb, enum osh_phase phase, const char *reason)
 {
 	int r;
 
@@ -51,6 +51,16 @@ void osh_sb_set_phase(struct osh_sandbox *sb, enum osh_phase phase, const char *
 	r = osh_state_sandbox_phase(sb->m->state, sb->name, phase, reason, osh_realtime_ms());
 	if (r < 0)
 		osh_log_warn_errno(r, "cannot record the phase of sandbox %s", OSH_Q(sb->name));
+	return r;
+}
+
+bool osh_sb_name_is_selftest(const char *name)
+{
+	static const char prefix[] = "selftest-";
+	const char *digits = name + sizeof(prefix) - 1;
+
+	return strncmp(name, prefix, sizeof(prefix) - 1) == 0 && strlen(digits) == 6 &&
+	       strspn(digits, "0123456789abcdef") == 6;
 }
 
 int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row,
@@ -66,6 +76,7 @@ int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row,
 	sb->id = (uint32_t)row->sandbox_id;
 	sb->phase = row->phase;
 	sb->keep = row->keep;
+	sb->selftest = osh_sb_name_is_selftest(row->name);
 	sb->cgroup_fd = sb->state_fd = sb->init_listen_fd = -1;
 	sb->active.image_fd = -1;
 	osh_sandbox_proc_init(&sb->proc);
@@ -208,7 +219,12 @@ static void published(struct osh_sandbox *sb, uint64_t version, int err, const c
 		start_failed(sb, r, "its first process ended before it was released");
 		return;
 	}
-	osh_sb_set_phase(sb, OSH_PHASE_READY, "");
+	/* the next daemon adopts what is recorded as ready, nothing else */
+	r = osh_sb_set_phase(sb, OSH_PHASE_READY, "");
+	if (r < 0) {
+		start_failed(sb, r, "that it is ready could not be recorded");
+		return;
+	}
 	osh_events_life(sb->m, sb, OSH_REC_ACT_START, "Starting sandbox");
 	osh_sb_op_end(sb, 0, "");
 }

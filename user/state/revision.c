@@ -27,11 +27,17 @@ static int unchanged_version(struct osh_state *state, const char *scope, const c
 			      "ssu", scope, hash, (uint64_t)OSH_REV_LOADED);
 }
 
-static int add(struct osh_state *state, const char *scope, struct osh_str text, const char *hash,
-	       const char *provenance, uint64_t now_ms, uint64_t *ret_version, bool *ret_unchanged)
+int osh_state_insert_rev(struct osh_state *state, const char *scope, struct osh_str text,
+			 const char *hash, const char *provenance, uint64_t now_ms,
+			 uint64_t *ret_version, bool *ret_unchanged)
 {
-	int r = osh_state_scope_check(state, scope);
+	int r;
 
+	if (text.n > OSH_STATE_POLICY_MAX)
+		return -EMSGSIZE;
+	if (strlen(hash) != 64)
+		return -EINVAL;
+	r = osh_state_scope_check(state, scope);
 	if (r < 0)
 		return r;
 	r = unchanged_version(state, scope, hash, ret_version);
@@ -59,15 +65,11 @@ int osh_state_rev_add(struct osh_state *state, const char *scope, struct osh_str
 	bool unchanged = false;
 	int r;
 
-	if (text.n > OSH_STATE_POLICY_MAX)
-		return -EMSGSIZE;
-	if (strlen(hash) != 64)
-		return -EINVAL;
 	r = osh_db_begin(state->db);
 	if (r < 0)
 		return r;
-	r = osh_db_finish(state->db,
-			  add(state, scope, text, hash, provenance, now_ms, &version, &unchanged));
+	r = osh_db_finish(state->db, osh_state_insert_rev(state, scope, text, hash, provenance,
+							  now_ms, &version, &unchanged));
 	if (r < 0)
 		return r;
 	*ret_version = version;

@@ -150,10 +150,18 @@ static int new_uuid(char dst[37])
 	return 0;
 }
 
-static int insert_sandbox(struct osh_state *state, struct osh_state_sandbox *sb)
+int osh_state_insert_sandbox(struct osh_state *state, struct osh_state_sandbox *sb, uint64_t now_ms)
 {
 	int r;
 
+	if (!sb->name[0] || (sb->spec && strlen(sb->spec) > OSH_STATE_SPEC_MAX))
+		return -EINVAL;
+	r = new_uuid(sb->id);
+	if (r < 0)
+		return r;
+	sb->created_ms = sb->updated_ms = now_ms;
+	sb->resource_version = 1;
+	sb->active_version = 0;
 	r = osh_db_get_u64(state->db, &sb->sandbox_id,
 			   "SELECT CAST(value AS INTEGER) FROM meta WHERE key='next_sandbox_id'",
 			   "");
@@ -177,19 +185,28 @@ static int insert_sandbox(struct osh_state *state, struct osh_state_sandbox *sb)
 
 int osh_state_sandbox_add(struct osh_state *state, struct osh_state_sandbox *sb, uint64_t now_ms)
 {
-	int r;
+	int r = osh_db_begin(state->db);
 
-	if (!sb->name[0] || (sb->spec && strlen(sb->spec) > OSH_STATE_SPEC_MAX))
-		return -EINVAL;
-	r = new_uuid(sb->id);
-	if (r == 0)
-		r = osh_db_begin(state->db);
 	if (r < 0)
 		return r;
-	sb->created_ms = sb->updated_ms = now_ms;
-	sb->resource_version = 1;
-	sb->active_version = 0;
-	return osh_db_finish(state->db, insert_sandbox(state, sb));
+	return osh_db_finish(state->db, osh_state_insert_sandbox(state, sb, now_ms));
+}
+
+int osh_state_sandbox_create(struct osh_state *state, struct osh_state_sandbox *sb,
+			     struct osh_str text, const char *hash, const char *provenance,
+			     uint64_t now_ms)
+{
+	uint64_t version;
+	bool unchanged;
+	int r = osh_db_begin(state->db);
+
+	if (r < 0)
+		return r;
+	r = osh_state_insert_sandbox(state, sb, now_ms);
+	if (r == 0)
+		r = osh_state_insert_rev(state, sb->name, text, hash, provenance, now_ms, &version,
+					 &unchanged);
+	return osh_db_finish(state->db, r);
 }
 
 static int read_sandbox(struct osh_db_row *row, struct osh_state_sandbox *ret_sb)

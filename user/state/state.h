@@ -87,6 +87,10 @@ struct osh_state *osh_state_free(struct osh_state *state); /* takes NULL, return
 /* Fills id, sandbox_id, times, resource_version of @sb. -EEXIST: the name is taken. */
 int osh_state_sandbox_add(struct osh_state *state, struct osh_state_sandbox *sb,
 			  uint64_t now_ms) OSH_MUST_CHECK;
+/* The same with its first revision, pending: both or neither. @hash as for osh_state_rev_add(). */
+int osh_state_sandbox_create(struct osh_state *state, struct osh_state_sandbox *sb,
+			     struct osh_str text, const char *hash, const char *provenance,
+			     uint64_t now_ms) OSH_MUST_CHECK;
 /* -ENOENT: no such sandbox. */
 int osh_state_sandbox_get(struct osh_state *state, const char *name,
 			  struct osh_state_sandbox *ret_sb) OSH_MUST_CHECK;
