@@ -66,18 +66,6 @@ int BPF_PROG(osh_lsm_sendmsg, struct socket *sock, void *msg, int size, int ret)
 	return own_netns(sock);
 }
 
-/* A Unix socket whose other end lives in another network namespace is outside the sandbox. */
-SEC("?lsm/unix_stream_connect")
-int BPF_PROG(osh_lsm_unix, struct sock *sock, struct sock *other, struct sock *newsk, int ret)
-{
-	if (ret || !sandboxed())
-		return ret;
-	if (sock->__sk_common.skc_net.net->net_cookie == other->__sk_common.skc_net.net->net_cookie)
-		return 0;
-	count(OSH_CTR_DENY_UNIX);
-	return -EACCES;
-}
-
 SEC("?lsm/ptrace_access_check")
 int BPF_PROG(osh_lsm_ptrace, struct task_struct *child, unsigned int mode, int ret)
 {

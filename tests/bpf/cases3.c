@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "base/str.h"
@@ -273,5 +274,69 @@ void case_loader(struct kt *kt)
 	NEED(set_interp(copy, loader));
 	NEED(arrives(kt, &sb, args, sb.tcp4, NULL, &rec));
 	CHECK(rec.flags & OSH_RUN_MAPPED);
+	kt_sandbox_drop(kt, &sb);
+}
+
+/* Bind @path in our namespace: what the host's sockets are to a sandbox. */
+static int serve(const char *path, int type)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+	(void)osh_strlcpy(a.sun_path, path, sizeof(a.sun_path));
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, 0777) < 0 ||
+	    (type != SOCK_DGRAM && listen(fd, 8) < 0))
+		return -1;
+	return fd;
+}
+
+static bool is_active(struct kt *kt, const char *program)
+{
+	const struct osh_kern_probe *probes;
+	size_t n = osh_kern_probes(kt->kern, &probes);
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(probes[i].what, program) == 0)
+			return probes[i].err == 0;
+	return false;
+}
+
+/* Unix sockets of the host that a sandbox can see: not for it. Its own: as ever. */
+void case_unix(struct kt *kt)
+{
+	static const struct {
+		const char *type, *how;
+		int number;
+	} ways[] = { { "stream", "connect", SOCK_STREAM },
+		     { "packet", "connect", SOCK_SEQPACKET },
+		     { "dgram", "connect", SOCK_DGRAM },
+		     { "dgram", "send", SOCK_DGRAM } };
+	bool closed = is_active(kt, "osh_unix_connect") && is_active(kt, "osh_unix_send");
+	char path[96], link[96], args[256];
+	struct kt_sandbox sb;
+
+	NEED(kt_sandbox_make(kt, &sb) == 0);
+	NEED(kt_publish_all(kt, &sb, 1) == 0);
+	if (!closed)
+		printf("no trampolines here: Unix sockets of the host can be reached\n");
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(ways); i++) {
+		int fd;
+
+		(void)snprintf(path, sizeof(path), "%s/host-%zu", kt->tmp, i);
+		fd = serve(path, ways[i].number);
+		NEED(fd >= 0);
+		(void)snprintf(args, sizeof(args), "unix %s %s %s", ways[i].type, ways[i].how,
+			       path);
+		CHECK(says(kt, &sb, args, closed ? "EACCES" : "ok"));
+		(void)snprintf(link, sizeof(link), "%s/link-%zu", kt->tmp, i);
+		NEED(symlink(path, link) == 0);
+		(void)snprintf(args, sizeof(args), "unix %s %s %s", ways[i].type, ways[i].how,
+			       link);
+		CHECK(says(kt, &sb, args, closed ? "EACCES" : "ok"));
+		(void)close(fd);
+		(void)snprintf(args, sizeof(args), "unix %s %s %s/own-%zu self", ways[i].type,
+			       ways[i].how, kt->tmp, i);
+		CHECK(says(kt, &sb, args, "ok"));
+	}
 	kt_sandbox_drop(kt, &sb);
 }

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -606,6 +607,32 @@ static int do_reuse(char **v)
 	return 0;
 }
 
+/*
+ * unix TYPE HOW PATH: reach a Unix socket; how: connect, or send (without connecting). "self" binds
+ * PATH first, so that both ends are ours.
+ */
+static int do_unix(int argc, char **v)
+{
+	int type = strcmp(v[0], "stream") == 0	 ? SOCK_STREAM
+		   : strcmp(v[0], "packet") == 0 ? SOCK_SEQPACKET
+						 : SOCK_DGRAM;
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, type, 0), server = socket(AF_UNIX, type, 0);
+
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", v[2]);
+	if (argc == 4 && (bind(server, (struct sockaddr *)&a, sizeof(a)) < 0 ||
+			  (type != SOCK_DGRAM && listen(server, 1) < 0)))
+		return fail(errno);
+	if (strcmp(v[1], "send") == 0) {
+		if (sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)) < 0)
+			return fail(errno);
+	} else if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || send(fd, "x", 1, 0) < 0) {
+		return fail(errno);
+	}
+	puts("ok");
+	return 0;
+}
+
 int kt_client_main(int argc, char **argv)
 {
 	char **v = argv + 1;
@@ -659,6 +686,8 @@ int kt_client_main(int argc, char **argv)
 		return do_elsewhere(v, true);
 	if (strcmp(argv[0], "setns") == 0 && argc == 4)
 		return do_elsewhere(v, false);
+	if (strcmp(argv[0], "unix") == 0 && argc >= 4)
+		return do_unix(argc - 1, v);
 	if (strcmp(argv[0], "nop") == 0)
 		return 0;
 	if (strcmp(argv[0], "traced") == 0)

@@ -44,10 +44,11 @@ const struct kprog_def osh_kprogs[] = {
 	{ "osh_lsm_socket", PLACE_LSM, false },
 	{ "osh_lsm_connect", PLACE_LSM, false },
 	{ "osh_lsm_sendmsg", PLACE_LSM, false },
-	{ "osh_lsm_unix", PLACE_LSM, false },
 	{ "osh_lsm_ptrace", PLACE_LSM, false },
 	{ "osh_lsm_userns", PLACE_LSM, false },
 	{ "osh_lsm_bpf", PLACE_LSM, false },
+	{ "osh_unix_connect", PLACE_MODRET, false },
+	{ "osh_unix_send", PLACE_MODRET, false },
 	{ "osh_resolve_fd", PLACE_NONE, true },
 	{ "osh_getsockopt", PLACE_DAEMON, true },
 	{ "osh_acc_release", PLACE_DAEMON, true },
@@ -114,12 +115,22 @@ static void explain(struct osh_diag *diag, int r, const char *what)
 	osh_diag_err(diag, 0, 0, "%s: %s%s%s", what, strerror(-r), n ? ": " : "", libbpf_said.text);
 }
 
+/* What this kernel offers beyond what we need: 0, or why not. */
+struct extras {
+	int lsm, modret;
+};
+
 /* Wanted at all? Required ones always are; the taint programs stand in for each other. */
-static bool is_wanted(const struct kprog_def *def, const struct osh_kern_opts *opts, bool have_lsm)
+static bool is_wanted(const struct kprog_def *def, const struct osh_kern_opts *opts,
+		      const struct extras *x)
 {
+	bool have_lsm = x->lsm == 0;
+
 	switch (def->place) {
 	case PLACE_LSM:
 		return have_lsm;
+	case PLACE_MODRET:
+		return x->modret == 0;
 	case PLACE_TAINT_LSM:
 		return have_lsm &&
 		       (opts->taint == OSH_KERN_TAINT_AUTO || opts->taint == OSH_KERN_TAINT_LSM);
@@ -156,29 +167,41 @@ static void set_tunables(struct openshell_bpf *skel, const struct osh_kern_opts 
 	skel->rodata->osh_cfg_fmode_backing = fmode_backing();
 }
 
-/*
- * A trivial LSM program: what the kernel says to it, it says to all of them; then whether they would
- * be called at all.
- */
-static int probe_lsm(void)
+/* A program that does nothing: what the kernel says to it, it says to all of its type. */
+static int probe_type(enum bpf_prog_type type, enum bpf_attach_type attach, const char *target)
 {
 	static const struct bpf_insn insns[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	LIBBPF_OPTS(bpf_prog_load_opts, o, .expected_attach_type = BPF_LSM_MAC);
-	int fd, id, r;
+	LIBBPF_OPTS(bpf_prog_load_opts, o, .expected_attach_type = attach);
+	int fd, id;
 
-	id = libbpf_find_vmlinux_btf_id("file_open", BPF_LSM_MAC);
+	id = libbpf_find_vmlinux_btf_id(target, attach);
 	if (id < 0)
 		return -EOPNOTSUPP;
 	o.attach_btf_id = (__u32)id;
-	fd = bpf_prog_load(BPF_PROG_TYPE_LSM, "osh_probe", "GPL", insns, OSH_ARRAY_SIZE(insns), &o);
+	fd = bpf_prog_load(type, "osh_probe", "GPL", insns, OSH_ARRAY_SIZE(insns), &o);
 	if (fd < 0)
 		return fd;
 	(void)close(fd);
+	return 0;
+}
+
+/* Do LSM programs load, and would they be called at all? */
+static int probe_lsm(void)
+{
+	int r = probe_type(BPF_PROG_TYPE_LSM, BPF_LSM_MAC, "file_open");
+
+	if (r < 0)
+		return r;
 	r = osh_kfs_has_bpf_lsm();
 	return r > 0 ? 0 : r == 0 ? -EOPNOTSUPP : r;
+}
+
+static int probe_modret(void)
+{
+	return probe_type(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "security_unix_may_send");
 }
 
 static int check_same(int fd, const struct bpf_map *map)
@@ -267,8 +290,8 @@ static int check_state(struct osh_kern *kern, struct osh_diag *diag)
 	return 0;
 }
 
-static int find_parts(struct osh_kern *kern, const struct osh_kern_opts *opts, bool have_lsm,
-		      int lsm_err)
+static int find_parts(struct osh_kern *kern, const struct osh_kern_opts *opts,
+		      const struct extras *x)
 {
 	struct bpf_program *prog;
 	unsigned int known = 0;
@@ -276,7 +299,7 @@ static int find_parts(struct osh_kern *kern, const struct osh_kern_opts *opts, b
 
 	for (i = 0; i < osh_kprog_count; i++) {
 		const struct kprog_def *def = &osh_kprogs[i];
-		bool want = is_wanted(def, opts, have_lsm);
+		bool want = is_wanted(def, opts, x);
 
 		kern->prog[i] = bpf_object__find_program_by_name(kern->obj, def->name);
 		if (!kern->prog[i] || bpf_program__set_autoload(kern->prog[i], want) < 0)
@@ -284,16 +307,18 @@ static int find_parts(struct osh_kern *kern, const struct osh_kern_opts *opts, b
 		kern->probe[i].what = def->name;
 		kern->probe[i].required = def->required;
 		kern->probe[i].err = want ? 0 : -ECANCELED;
-		if (!want && lsm_err && (def->place == PLACE_LSM || def->place == PLACE_TAINT_LSM))
-			kern->probe[i].err = lsm_err;
+		if (!want && x->lsm && (def->place == PLACE_LSM || def->place == PLACE_TAINT_LSM))
+			kern->probe[i].err = x->lsm;
+		if (!want && def->place == PLACE_MODRET)
+			kern->probe[i].err = x->modret;
 	}
 	/* a program this table does not know would never be attached: a bug, not a state */
 	bpf_object__for_each_program(prog, kern->obj) known++;
 	return known == osh_kprog_count ? 0 : -ENOENT;
 }
 
-static int try_load(struct osh_kern *kern, const struct osh_kern_opts *opts, bool have_lsm,
-		    int lsm_err, struct osh_diag *diag)
+static int try_load(struct osh_kern *kern, const struct osh_kern_opts *opts, const struct extras *x,
+		    struct osh_diag *diag)
 {
 	unsigned int i;
 	int r;
@@ -304,7 +329,7 @@ static int try_load(struct osh_kern *kern, const struct osh_kern_opts *opts, boo
 		return -errno;
 	kern->obj = kern->skel->obj;
 	set_tunables(kern->skel, opts);
-	r = find_parts(kern, opts, have_lsm, lsm_err);
+	r = find_parts(kern, opts, x);
 	if (r < 0)
 		return r;
 	if (kern->pin_dir) {
@@ -326,21 +351,24 @@ static int try_load(struct osh_kern *kern, const struct osh_kern_opts *opts, boo
 int osh_kern_load(struct osh_kern *kern, const struct osh_kern_opts *opts, struct osh_diag *diag)
 {
 	libbpf_print_fn_t before = libbpf_set_print(on_libbpf_print);
-	int r, lsm_err = opts->no_lsm ? -ECANCELED : probe_lsm();
+	struct extras x = { opts->no_lsm ? -ECANCELED : probe_lsm(), probe_modret() };
+	int r;
 
-	if (opts->taint == OSH_KERN_TAINT_LSM && lsm_err) {
-		osh_diag_err(diag, 0, 0, "BPF LSM programs do not load here: %s",
-			     strerror(-lsm_err));
-		r = lsm_err;
+	if (opts->taint == OSH_KERN_TAINT_LSM && x.lsm) {
+		osh_diag_err(diag, 0, 0, "BPF LSM programs do not load here: %s", strerror(-x.lsm));
+		r = x.lsm;
 		goto out;
 	}
-	r = try_load(kern, opts, lsm_err == 0, lsm_err, diag);
-	if (r < 0 && r != -EPROTO && lsm_err == 0 && opts->taint != OSH_KERN_TAINT_LSM) {
+	r = try_load(kern, opts, &x, diag);
+	if (r < 0 && r != -EPROTO && (x.lsm == 0 || x.modret == 0) &&
+	    opts->taint != OSH_KERN_TAINT_LSM) {
 		/* the type loads but one of ours does not: go on without, and say so in the probes */
 		openshell_bpf__destroy(kern->skel);
 		kern->skel = NULL;
 		kern->obj = NULL;
-		r = try_load(kern, opts, false, r, diag);
+		x.lsm = x.lsm ? x.lsm : r;
+		x.modret = x.modret ? x.modret : r;
+		r = try_load(kern, opts, &x, diag);
 	}
 	if (r < 0) {
 		explain(diag, r, "cannot load the kernel programs");

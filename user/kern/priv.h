@@ -38,6 +38,7 @@ enum kprog_place {
 	PLACE_SANDBOXES,
 	PLACE_TRACE,
 	PLACE_LSM,
+	PLACE_MODRET, /* the return value of a security call: needs trampolines, no BPF LSM */
 	PLACE_TAINT_LSM, /* these three stand in for each other */
 	PLACE_TAINT_SYSCALL,
 	PLACE_TAINT_RAW,
