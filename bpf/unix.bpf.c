@@ -26,7 +26,7 @@ static __always_inline int judge(struct sock *own, struct sock *other)
 
 /* Inside a sandbox: to its own only. Outside: one failed lookup. */
 SEC("?fmod_ret/security_unix_stream_connect")
-int BPF_PROG(osh_unix_connect, struct sock *sock, struct sock *other, struct sock *newsk, int ret)
+int BPF_PROG(osh_unix_conn, struct sock *sock, struct sock *other, struct sock *newsk, int ret)
 {
 	return ret ? ret : judge(sock, other);
 }

@@ -311,7 +311,7 @@ void case_unix(struct kt *kt)
 		     { "packet", "connect", SOCK_SEQPACKET },
 		     { "dgram", "connect", SOCK_DGRAM },
 		     { "dgram", "send", SOCK_DGRAM } };
-	bool closed = is_active(kt, "osh_unix_connect") && is_active(kt, "osh_unix_send");
+	bool closed = is_active(kt, "osh_unix_conn") && is_active(kt, "osh_unix_send");
 	char path[96], link[96], args[256];
 	struct kt_sandbox sb;
 

@@ -47,7 +47,7 @@ const struct kprog_def osh_kprogs[] = {
 	{ "osh_lsm_ptrace", PLACE_LSM, false },
 	{ "osh_lsm_userns", PLACE_LSM, false },
 	{ "osh_lsm_bpf", PLACE_LSM, false },
-	{ "osh_unix_connect", PLACE_MODRET, false },
+	{ "osh_unix_conn", PLACE_MODRET, false },
 	{ "osh_unix_send", PLACE_MODRET, false },
 	{ "osh_resolve_fd", PLACE_NONE, true },
 	{ "osh_getsockopt", PLACE_DAEMON, true },
