@@ -22,6 +22,7 @@ enum {
 	OSH_MSG_SHA256_LEN = 32,
 	OSH_MSG_PUBKEY_MAX = 256, /* DER SubjectPublicKeyInfo */
 	OSH_MSG_CERT_MAX = 4096, /* DER certificate */
+	OSH_MSG_TICKET_SECRET_LEN = 32,
 	OSH_MSG_CA_PEM_MAX = 4096,
 };
 
@@ -85,6 +86,9 @@ struct osh_msg_sandbox {
 	char name[OSH_MSG_NAME_MAX];
 	char pad2[4];
 	char ca_pem[OSH_MSG_CA_PEM_MAX]; /* certificate of the sandbox's CA, for the chain */
+	/* what the keys of session tickets are derived from: one seed for all proxies of a run */
+	uint64_t ticket_epoch;
+	uint8_t ticket_secret[OSH_MSG_TICKET_SECRET_LEN];
 };
 
 struct osh_msg_policy {

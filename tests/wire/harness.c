@@ -11,6 +11,7 @@
 #include "proxy/proxy.h"
 #include "sys/fs.h"
 #include "tls/signer.h"
+#include "tls/ticket.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -598,6 +599,7 @@ static void add_sandbox(struct harness *h)
 {
 	struct osh_msg_ca ca = { .sandbox = 1, .name = "demo" };
 	struct osh_msg_sandbox sb = { .id = 1, .name = "demo" };
+	struct osh_ticket_seed tickets;
 	int fd;
 
 	if (osh_seqpkt_send(h->signer_sock, OSH_MSG_CA_MAKE, 0, &ca, sizeof(ca), NULL, 0) < 0)
@@ -606,6 +608,10 @@ static void add_sandbox(struct harness *h)
 	if (h->status)
 		die("no CA: %s", strerror(-h->status));
 	memcpy(sb.ca_pem, h->ca_pem, sizeof(sb.ca_pem));
+	if (osh_ticket_seed_new(&tickets) < 0)
+		die("tickets");
+	sb.ticket_epoch = tickets.epoch;
+	memcpy(sb.ticket_secret, tickets.secret, sizeof(sb.ticket_secret));
 	if (osh_seqpkt_send(h->proxy_sock, OSH_MSG_SANDBOX_ADD, 0, &sb, sizeof(sb), h->fds,
 			    OSH_SBFD_COUNT) < 0)
 		die("SANDBOX_ADD");

@@ -20,6 +20,7 @@
 #include "sandbox/sandbox.h"
 #include "state/state.h"
 #include "sys/cgroup.h"
+#include "tls/ticket.h"
 
 struct osh_events;
 struct osh_names;
@@ -107,6 +108,7 @@ struct osh_sandbox {
 	struct osh_src proc_src; /* pidfd */
 	struct osh_sandbox_listeners lst;
 	struct osh_buf ca_pem;
+	struct osh_ticket_seed tickets; /* for the proxies; never leaves this run */
 
 	struct osh_policy *doc; /* policy of the newest loaded revision of its own scope */
 	struct osh_sb_policy active; /* what kernel and proxies judge by */

@@ -147,7 +147,7 @@ void osh_proxies_send(struct osh_monitor *m, uint32_t type, const void *body, si
 
 /* ---- telling about sandboxes ---- */
 
-static void send_sandbox(struct osh_role *role, const struct osh_sandbox *sb)
+static void send_sandbox(struct osh_role *role, struct osh_sandbox *sb)
 {
 	struct osh_msg_sandbox msg = { .id = sb->id };
 	const int fds[OSH_SBFD_COUNT] = {
@@ -163,7 +163,13 @@ static void send_sandbox(struct osh_role *role, const struct osh_sandbox *sb)
 
 	(void)osh_strlcpy(msg.name, sb->name, sizeof(msg.name));
 	(void)osh_strlcpy(msg.ca_pem, sb->ca_pem.data ? sb->ca_pem.data : "", sizeof(msg.ca_pem));
+	/* a proxy that starts late must not learn what older tickets were protected by */
+	if (osh_ticket_seed_advance(&sb->tickets, osh_ticket_epoch() - 1) == 0) {
+		msg.ticket_epoch = sb->tickets.epoch;
+		memcpy(msg.ticket_secret, sb->tickets.secret, sizeof(msg.ticket_secret));
+	}
 	osh_role_send(role, OSH_MSG_SANDBOX_ADD, 0, &msg, sizeof(msg), fds, OSH_SBFD_COUNT);
+	explicit_bzero(msg.ticket_secret, sizeof(msg.ticket_secret));
 	if (sb->active.image_fd < 0)
 		return;
 	osh_role_send(role, OSH_MSG_POLICY_LOAD, 0, &policy, sizeof(policy), &sb->active.image_fd,

@@ -67,9 +67,15 @@ int osh_sb_new(struct osh_monitor *m, const struct osh_state_sandbox *row,
 	       struct osh_sandbox **ret_sb)
 {
 	struct osh_sandbox *sb = calloc(1, sizeof(*sb));
+	int r;
 
 	if (!sb)
 		return -ENOMEM;
+	r = osh_ticket_seed_new(&sb->tickets);
+	if (r < 0) {
+		free(sb);
+		return r;
+	}
 	sb->m = m;
 	(void)osh_strlcpy(sb->name, row->name, sizeof(sb->name));
 	(void)osh_strlcpy(sb->uuid, row->id, sizeof(sb->uuid));
@@ -99,6 +105,7 @@ void osh_sb_free(struct osh_sandbox *sb)
 	osh_close_ptr(&sb->init_listen_fd);
 	osh_close_ptr(&sb->cgroup_fd);
 	osh_buf_fini(&sb->ca_pem);
+	osh_ticket_seed_wipe(&sb->tickets);
 	osh_jval_free(sb->spec);
 	(void)osh_firsts_free(sb->firsts);
 	free(sb->down.reason);

@@ -147,17 +147,21 @@ static struct osh_px_box *box_free(struct osh_px_box *box)
 int osh_px_box_add(struct osh_px *px, const struct osh_msg_sandbox *msg,
 		   int take_fds[OSH_SBFD_COUNT])
 {
+	struct osh_ticket_seed seed = { .epoch = msg->ticket_epoch };
 	struct osh_px_box *box = NULL;
 	int r = -EEXIST;
 
+	memcpy(seed.secret, msg->ticket_secret, sizeof(seed.secret));
 	if (msg->id && !osh_px_box_find(px, msg->id)) {
 		box = calloc(1, sizeof(*box));
-		r = box ? osh_tls_scope_new(&box->scope) : -ENOMEM;
+		r = box ? osh_tls_scope_new(&seed, msg->id, osh_str(msg->ca_pem), &box->scope)
+			: -ENOMEM;
 		if (!r) {
 			box->names = osh_resolver_share_new(px->resolver);
 			r = box->names ? 0 : -ENOMEM;
 		}
 	}
+	osh_ticket_seed_wipe(&seed);
 	for (int i = 0; i < OSH_SBFD_COUNT; i++) {
 		if (box)
 			box->listener[i] = (struct osh_px_listener){

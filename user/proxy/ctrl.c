@@ -107,6 +107,7 @@ static int on_sandbox_add(struct osh_px *px, struct osh_seqpkt_msg *m)
 	if (r < 0)
 		osh_log_warn_errno(r, "sandbox %s not taken, it has no egress here",
 				   OSH_Q(msg->name));
+	explicit_bzero(px->msg, sizeof(px->msg)); /* the secret of its tickets */
 	return r == -EEXIST ? -EBADMSG : 0;
 }
 

@@ -4,24 +4,11 @@
 #include "tls/chan.h"
 #include "tls/priv.h"
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/rand.h>
-#include <time.h>
 
 enum {
 	READ_BUFFER_BYTES = 128 * 1024, /* one recv() per wake-up for bulk */
-	TICKET_KEY_S = 8 * 3600,
 	SESSION_S = 2 * 3600, /* what a client may resume */
-};
-
-struct ticket_key {
-	unsigned char name[16], aes[32], mac[32];
-	time_t made;
-};
-
-struct osh_tls_scope {
-	struct ticket_key now, before;
 };
 
 /* ---- server side ---- */
@@ -39,83 +26,6 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = picked;
 	return SSL_TLSEXT_ERR_OK;
-}
-
-static int key_make(struct ticket_key *k, time_t now)
-{
-	k->made = now;
-	if (RAND_bytes(k->name, sizeof(k->name)) != 1 ||
-	    RAND_priv_bytes(k->aes, sizeof(k->aes)) != 1 ||
-	    RAND_priv_bytes(k->mac, sizeof(k->mac)) != 1)
-		return -EIO;
-	return 0;
-}
-
-int osh_tls_scope_new(struct osh_tls_scope **ret_scope)
-{
-	struct osh_tls_scope *s = calloc(1, sizeof(*s));
-
-	if (!s)
-		return -ENOMEM;
-	if (key_make(&s->now, time(NULL)) < 0) {
-		osh_tls_scope_free(s);
-		return -EIO;
-	}
-	s->before = s->now;
-	*ret_scope = s;
-	return 0;
-}
-
-struct osh_tls_scope *osh_tls_scope_free(struct osh_tls_scope *scope)
-{
-	if (scope) {
-		OPENSSL_cleanse(scope, sizeof(*scope));
-		free(scope);
-	}
-	return NULL;
-}
-
-/* 1: use it; 2: use it and issue a new ticket; 0: unknown key, full handshake; -1: failure */
-int osh_tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
-		       EVP_MAC_CTX *mac, int enc)
-{
-	struct osh_chan *c = SSL_get_app_data(ssl);
-	struct osh_tls_scope *s = c ? c->scope : NULL;
-	struct ticket_key *k;
-	OSSL_PARAM params[3];
-	int found = 1;
-
-	if (!s)
-		return 0;
-	k = &s->now;
-	if (enc) {
-		time_t now = time(NULL);
-
-		if (now - k->made > TICKET_KEY_S) {
-			struct ticket_key next;
-
-			if (key_make(&next, now) < 0)
-				return -1;
-			s->before = s->now;
-			s->now = next;
-			OPENSSL_cleanse(&next, sizeof(next));
-		}
-		memcpy(name, k->name, sizeof(k->name));
-		if (RAND_bytes(iv, EVP_MAX_IV_LENGTH) != 1)
-			return -1;
-	} else if (memcmp(name, k->name, sizeof(k->name)) != 0) { /* names are public */
-		k = &s->before;
-		if (memcmp(name, k->name, sizeof(k->name)) != 0)
-			return 0;
-		found = 2;
-	}
-	params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, k->mac, sizeof(k->mac));
-	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"sha256", 0);
-	params[2] = OSSL_PARAM_construct_end();
-	if (!EVP_MAC_CTX_set_params(mac, params) ||
-	    !EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, k->aes, iv, enc))
-		return -1;
-	return found;
 }
 
 static const SSL_METHOD *common(bool server)

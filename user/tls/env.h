@@ -8,6 +8,7 @@
 #define OSH_TLS_ENV_H
 
 #include "tls/mint.h"
+#include "tls/ticket.h"
 
 struct osh_chan;
 struct osh_tls_env;
@@ -28,15 +29,6 @@ size_t osh_tls_env_trusted(const struct osh_tls_env *env); /* certificates in th
 
 /* Send what channels of this turn have left in the scratch. Call before waiting. */
 void osh_tls_env_flush(struct osh_tls_env *env);
-
-/*
- * Resumption scope: the ticket keys of one sandbox. Tickets of one scope mean nothing in another.
- * Keys change every eight hours; tickets of the previous key are still taken.
- */
-struct osh_tls_scope;
-
-int osh_tls_scope_new(struct osh_tls_scope **ret_scope) OSH_MUST_CHECK;
-struct osh_tls_scope *osh_tls_scope_free(struct osh_tls_scope *scope);
 
 /* Upstream sessions of one origin. Zeroed is empty. */
 struct osh_tls_sessions {

@@ -39,6 +39,8 @@ EVP_PKEY *osh_leaf_key_new(void);
 
 /* env.c */
 SSL_SESSION *osh_tls_sessions_take(struct osh_tls_sessions *sessions);
+
+/* ticket.c */
 int osh_tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
 		       EVP_MAC_CTX *mac, int enc);
 
