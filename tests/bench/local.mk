@@ -11,11 +11,11 @@ $(O)/tests/bench/bench_decide: $(O)/tests/bench/bench_decide.o $(libosh)
 # The proxy against other TLS-inspecting proxies: tests/bench/proxy.
 bench-progs := $(O)/tests/bench/load $(O)/tests/bench/px_serve
 bench-proxy: $(bench-progs) ## CPU of the proxy beside other proxies: S=A,B P=nginx R=3 (tests/bench/README.md)
-	$(Q)S='$(S)' P='$(P)' R='$(R)' T='$(T)' tests/bench/proxy $(O)
+	$(Q)S='$(S)' P='$(P)' R='$(R)' SECS='$(SECS)' tests/bench/proxy $(O)
 
 # perf with stacks by unwind tables: neither we nor the libraries are built with frame pointers for it
 flame: $(bench-progs) ## where the proxy's CPU goes, as a flame graph and lists: S=A -> build/flame-A.svg
-	$(Q)PROFILE=1 P=none S='$(S)' T='$(or $(T),4)' tests/bench/proxy $(O)
+	$(Q)PROFILE=1 P=none S='$(S)' SECS='$(or $(SECS),4)' tests/bench/proxy $(O)
 
 bench-deps: ## the Debian packages that bench-proxy compares with; root
 	$(Q)tools/install-deps bench
