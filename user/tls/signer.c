@@ -15,11 +15,11 @@ enum {
 	PROXIES_MAX = 256,
 	BATCH = 64, /* messages of one peer per turn */
 	/*
-	 * Certificates one proxy gets for one sandbox: a working proxy asks once per name and keeps what
-	 * it got, so a whole browser does not come near it; one that fell cannot stock up.
+	 * Certificates one proxy gets for one sandbox: above what a worker can use when its sandbox invents a
+	 * name per connection, and a small part of what would keep the signer from the others.
 	 */
-	MINT_BURST = 1024,
-	MINT_PER_S = 64,
+	MINT_BURST = 16384,
+	MINT_PER_S = 2048,
 	QUOTAS_MAX = 4096, /* sandboxes remembered per proxy */
 	SAY_S = 60,
 };
