@@ -110,6 +110,54 @@ static int on_row(struct osh_state_iter *it, const struct osh_state_sandbox *row
 	return osh_sb_new(osh_container_of(it, struct row_iter, it)->m, row, &sb);
 }
 
+/* ---- cgroups that belong to nobody: canaries and self-tests of a daemon that was killed ---- */
+
+struct stray {
+	struct osh_emptying emptying;
+	struct osh_monitor *m;
+	int cgroup_fd;
+	char name[OSH_CGROUP_NAME_MAX];
+};
+
+static void stray_empty(struct osh_emptying *e)
+{
+	struct stray *s = osh_container_of(e, struct stray, emptying);
+	int r;
+
+	osh_close_ptr(&s->cgroup_fd);
+	r = osh_cgroup_sandbox_remove(&s->m->cg, s->name);
+	if (r < 0)
+		osh_log_warn_errno(r, "cannot remove stray cgroup %s", OSH_Q(s->name));
+	free(s);
+}
+
+static int reap_stray(const char *name, void *arg)
+{
+	struct osh_monitor *m = arg;
+	struct stray *s;
+	int r;
+
+	if (osh_sb_find(m, name))
+		return 0;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->m = m;
+	s->cgroup_fd = -1;
+	(void)osh_strlcpy(s->name, name, sizeof(s->name));
+	r = osh_cgroup_sandbox_open(&m->cg, name, &s->cgroup_fd);
+	if (r == 0)
+		r = osh_cgroup_kill(s->cgroup_fd);
+	if (r < 0) {
+		osh_log_warn_errno(r, "cannot end what runs in stray cgroup %s", OSH_Q(name));
+		osh_close_ptr(&s->cgroup_fd);
+		free(s);
+		return 0;
+	}
+	osh_emptying_start(m->loop, &s->emptying, s->cgroup_fd, 0, stray_empty, NULL);
+	return 0;
+}
+
 int osh_sandboxes_adopt(struct osh_monitor *m)
 {
 	struct row_iter rows = { .it.on_sandbox = on_row, .m = m };
@@ -118,6 +166,9 @@ int osh_sandboxes_adopt(struct osh_monitor *m)
 
 	if (r < 0)
 		return r;
+	r = osh_cgroup_sandbox_list(&m->cg, reap_stray, m);
+	if (r < 0)
+		osh_log_warn_errno(r, "cannot look for stray cgroups");
 	osh_list_for_each_safe (node, tmp, &m->sandboxes) {
 		struct osh_sandbox *sb = osh_list_entry(node, struct osh_sandbox, node);
 

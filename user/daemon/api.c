@@ -37,6 +37,7 @@ static const struct osh_ctl_method methods[] = {
 	{ "Doctor", osh_api_doctor, 0 },
 	{ "Introspect", osh_api_introspect, 0 },
 	{ "Selftest", osh_api_selftest, 0 },
+	{ "SelftestCgroup", osh_api_selftest_cgroup, OSH_CTL_ROOT_ONLY | OSH_CTL_NEEDS_MORE },
 	{ 0 },
 };
 

@@ -42,6 +42,7 @@ int osh_api_check_limits(struct osh_ctl_call *call, const struct osh_jval *param
 
 osh_api_fn osh_api_logs, osh_api_status, osh_api_doctor, osh_api_introspect, osh_api_selftest;
 
+void osh_api_selftest_cgroup(struct osh_ctl_call *call, const struct osh_jval *params);
 /* The throw-away sandbox of the self-test under way? */
 bool osh_api_selftest_is(const char *name);
 

@@ -285,9 +285,11 @@ void osh_api_selftest(struct osh_ctl_call *call, const struct osh_jval *params)
 {
 	struct osh_monitor *m = osh_api_monitor();
 	struct selftest *t;
+	bool fence;
 	int r;
 
-	(void)params;
+	if (osh_ctl_param_bool_opt(call, params, "fence", true, &fence) < 0)
+		return;
 	if (running) {
 		osh_ctl_fail(call, OSH_CTL_ERR_PRECONDITION, "try again when it has ended",
 			     "another self-test is under way");
@@ -306,6 +308,7 @@ void osh_api_selftest(struct osh_ctl_call *call, const struct osh_jval *params)
 	}
 	t->m = m;
 	t->out = t->cgroup_fd = -1;
+	t->plan.no_fence = !fence;
 	r = start(t);
 	if (r < 0) {
 		osh_ctl_fail(call, OSH_CTL_ERR_UNAVAILABLE, NULL, "cannot begin: %s", strerror(-r));
@@ -315,4 +318,66 @@ void osh_api_selftest(struct osh_ctl_call *call, const struct osh_jval *params)
 	running = t;
 	t->waiter.on_close = on_caller_gone;
 	osh_ctl_call_wait(call, &t->waiter);
+}
+
+/* ---- a cgroup for a caller who tries the fence himself ---- */
+
+struct lent {
+	struct osh_ctl_waiter waiter;
+	struct osh_emptying emptying;
+	struct osh_monitor *m;
+	int cgroup_fd;
+	char name[OSH_CGROUP_NAME_MAX];
+};
+
+static unsigned int lent_count;
+
+static void lent_empty(struct osh_emptying *e)
+{
+	struct lent *l = osh_container_of(e, struct lent, emptying);
+	int r;
+
+	osh_close_ptr(&l->cgroup_fd);
+	r = osh_cgroup_sandbox_remove(&l->m->cg, l->name);
+	if (r < 0)
+		osh_log_warn_errno(r, "cannot remove the self-test's cgroup");
+	free(l);
+}
+
+static void lent_back(struct osh_ctl_waiter *w)
+{
+	struct lent *l = osh_container_of(w, struct lent, waiter);
+	int r = osh_cgroup_kill(l->cgroup_fd);
+
+	if (r < 0)
+		osh_log_warn_errno(r, "cannot end what runs in the self-test's cgroup");
+	osh_emptying_start(l->m->loop, &l->emptying, l->cgroup_fd, LATE_MS, lent_empty, NULL);
+}
+
+void osh_api_selftest_cgroup(struct osh_ctl_call *call, const struct osh_jval *params)
+{
+	struct lent *l = calloc(1, sizeof(*l));
+	int fd, r = l ? 0 : -ENOMEM;
+
+	(void)params;
+	if (l) {
+		l->m = osh_api_monitor();
+		/* upper case: no sandbox can have this name */
+		(void)snprintf(l->name, sizeof(l->name), "SELFTEST-%d-%u", (int)getpid(),
+			       lent_count++);
+		r = osh_cgroup_sandbox_create(&l->m->cg, l->name, &l->cgroup_fd);
+	}
+	if (r < 0) {
+		osh_ctl_fail(call, OSH_CTL_ERR_UNAVAILABLE, NULL, "cannot make a cgroup: %s",
+			     strerror(-r));
+		free(l);
+		return;
+	}
+	l->waiter.on_close = lent_back;
+	osh_ctl_call_wait(call, &l->waiter);
+	(void)osh_ctl_reply_begin(call);
+	fd = fcntl(l->cgroup_fd, F_DUPFD_CLOEXEC, 3);
+	if (fd >= 0)
+		osh_ctl_reply_take_fd(call, fd);
+	osh_ctl_reply_continue(call); /* without a descriptor the caller gives up */
 }

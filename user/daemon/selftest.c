@@ -71,20 +71,11 @@ static void result(struct st *st, int state, const char *name, const char *fmt, 
 		_exit(1); /* nobody wants to know any more */
 }
 
-/* "STAGE: NAME [TECHNIQUE]"; controls are no technique. */
 static void report(void *arg, const char *stage, unsigned int index, int state, const char *detail)
 {
-	const struct osh_selftest_attempt *a = index < osh_selftest_count
-						       ? &osh_selftest_attempts[index]
-						       : NULL;
 	char name[128];
 
-	if (!a)
-		(void)snprintf(name, sizeof(name), "%s: observer", stage);
-	else if (a->flags & OSH_SELFTEST_CONTROL)
-		(void)snprintf(name, sizeof(name), "%s: %s", stage, a->name);
-	else
-		(void)snprintf(name, sizeof(name), "%s: %s [%s]", stage, a->name, a->technique);
+	osh_selftest_title(stage, index, name, sizeof(name));
 	result(arg, state, name, "%s", detail);
 }
 
@@ -541,7 +532,8 @@ void osh_selftest_child(const struct osh_selftest_plan *plan, int cgroup_fd, int
 	st = (struct st){ .plan = plan, .out = out };
 	if (osh_selftest_count > ATTEMPTS_MAX)
 		_exit(1);
-	run_fence(&st, cgroup_fd);
+	if (!plan->no_fence)
+		run_fence(&st, cgroup_fd);
 	if (run_inside(&st, why, sizeof(why)) < 0)
 		result(&st, OSH_SELFTEST_OPEN, "sandbox: set-up", "%s", why);
 	_exit(0);

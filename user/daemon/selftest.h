@@ -17,6 +17,7 @@ struct osh_selftest_plan {
 	const char *host; /* name the proxies resolve to 127.0.0.1, any port */
 	char control_socket[108];
 	const char *state_dir;
+	bool no_fence; /* the caller tries the kernel fence itself */
 };
 
 /*
@@ -25,13 +26,5 @@ struct osh_selftest_plan {
  */
 void osh_selftest_child(const struct osh_selftest_plan *plan, int cgroup_fd, int out)
 	__attribute__((noreturn));
-
-/*
- * The attempts against the kernel fence alone (selftest_fence.c), in a network namespace of this
- * process's own. @report is called for each.
- */
-typedef void osh_selftest_report_fn(void *arg, const char *stage, unsigned int index, int state,
-				    const char *detail);
-int osh_selftest_fence(int cgroup_fd, osh_selftest_report_fn *report, void *arg) OSH_MUST_CHECK;
 
 #endif

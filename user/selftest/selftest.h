@@ -72,4 +72,15 @@ enum osh_selftest_state osh_selftest_run(const struct osh_selftest_env *env, cha
 /* Bytes of the static program for the sandbox, for as long as the process lives. */
 void osh_selftest_program(const void **ret_bytes, size_t *ret_n);
 
+/*
+ * The attempts against the kernel fence alone (fence.c), in a network namespace of this process's own, as
+ * nobody in cgroup @cgroup_fd and as root with the capabilities this process has. @report is called for
+ * each; @index UINT32_MAX is the observer. Blocks for seconds. -errno: they could not be tried.
+ */
+typedef void osh_selftest_report_fn(void *arg, const char *stage, unsigned int index, int state,
+				    const char *detail);
+int osh_selftest_fence(int cgroup_fd, osh_selftest_report_fn *report, void *arg) OSH_MUST_CHECK;
+/* "STAGE: NAME [TECHNIQUE]"; controls are no technique. */
+void osh_selftest_title(const char *stage, unsigned int index, char *dst, size_t size);
+
 #endif

@@ -3,9 +3,9 @@
  * The kernel fence alone: an attacker who is in a sandbox's cgroup and nobody otherwise (no
  * capability, but no system call filter and no mount namespace either), in a network namespace with
  * addresses where somebody answers. An observer outside the cgroup counts every packet on the wire.
- * What capabilities would open is tried as root too, with those the monitor has.
+ * What capabilities would open is tried as root too, with those this process has.
  */
-#include "daemon/selftest.h"
+#include "selftest/selftest.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,8 +23,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "base/str.h"
-#include "selftest/selftest.h"
+#include "base/buf.h"
 #include "sys/fs.h"
 
 #define TARGET4 "10.77.0.2"
@@ -125,7 +124,7 @@ static int listen_at(int family)
 
 /*
  * Packets that lo has carried since the namespace was made. Nothing is permitted here, so every one
- * of them is an escape. (The monitor may not open packet sockets, and need not.)
+ * of them is an escape. No packet socket is needed, which the daemon may not open.
  */
 static int carried(uint64_t *ret_packets)
 {
@@ -240,6 +239,20 @@ static bool control(struct fence *f, struct osh_selftest_env *env)
 		       f->shared->state == OSH_SELFTEST_OPEN && escapes(f) > 0;
 	}
 	return false;
+}
+
+void osh_selftest_title(const char *stage, unsigned int index, char *dst, size_t size)
+{
+	const struct osh_selftest_attempt *a = index < osh_selftest_count
+						       ? &osh_selftest_attempts[index]
+						       : NULL;
+
+	if (!a)
+		(void)snprintf(dst, size, "%s: observer", stage);
+	else if (a->flags & OSH_SELFTEST_CONTROL)
+		(void)snprintf(dst, size, "%s: %s", stage, a->name);
+	else
+		(void)snprintf(dst, size, "%s: %s [%s]", stage, a->name, a->technique);
 }
 
 int osh_selftest_fence(int cgroup_fd, osh_selftest_report_fn *report, void *arg)
