@@ -146,4 +146,4 @@ check "a whole answer" until_ok whole || cat "$W/out"
 for s in head0 head1 head2 interim; do ask $s; check "reset at $s: 502" grep -q '^502 0$' "$W/out"; done
 for s in mid chunk0 chunk1 chunk2 close; do ask $s; check "reset at $s: the client can tell" grep -qE '^200 (18|56|92)$' "$W/out"; done
 ask good; check "and the next one is whole" grep -q '^200 0$' "$W/out"
-has_not 'ended with' "$W/openshelld.log" || die "a role died"
+has_not 'ended by' "$W/openshelld.log" || die "a role died"

@@ -215,7 +215,7 @@ done
 B64=$(printf 'corp:%s' $SECRET | base64)
 for f in "$W/openshelld.log" "$W/logs" "$W"/state/log/*; do grep -qa "$SECRET\|$B64" "$f" && die "the password is in $f"; done
 echo "ok: the password is in no log, command line or environment"
-check "no role was restarted" has_not 'ended with' "$W/openshelld.log"
+check "no role was restarted" has_not 'ended by' "$W/openshelld.log"
 
 # ---- other configurations
 again() { kill "$DAEMON"; wait "$DAEMON" 2>/dev/null; daemon_start; }
@@ -312,4 +312,4 @@ bare -w '%{http_code}' https://f15.corp.test/; check "TLS is the upstream's, not
 : >"$W/bad.asked"; ask f99.corp.test 2223 hello; check "after a 502 and a 503 the next address" has "you said hello" "$W/out"
 check "families take turns, IPv4 first" is "$(tr '\n' ' ' <"$W/bad.asked")" "93.184.216.12:2223 [2606:2800::1]:2223 93.184.216.13:2223 "
 bare -w '%{http_code}' https://f1.corp.test/; check "transparent, inspected: 502 with the reason" has 'is not HTTP/1' "$W/out"
-has_not 'ended with' "$W/openshelld.log" || die "a role died"
+has_not 'ended by' "$W/openshelld.log" || die "a role died"
