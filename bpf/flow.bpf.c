@@ -85,9 +85,11 @@ static __always_inline int answer_flow(struct bpf_sockopt *ctx, struct bpf_sock 
 	if (rec && !answer(ctx, rec))
 		return 0;
 	if (!rec || bpf_map_delete_elem(&osh_flows, &key)) {
-		/* dissolved by the client, which takes its record back: nothing is wrong */
-		if (sk->state != TCP_CLOSE)
-			count(OSH_CTR_NO_HANDOVER);
+		/*
+		 * With a mark: the client took its record back, by dissolving the connection or by
+		 * closing before it was established. Without: it did not come through connect.bpf.c.
+		 */
+		count(key.mark ? OSH_CTR_CLIENT_GONE : OSH_CTR_NO_HANDOVER);
 		return answer(ctx, NULL);
 	}
 	count(OSH_CTR_HANDOVER);

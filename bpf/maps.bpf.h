@@ -81,7 +81,6 @@ struct {
 struct osh_policy_inner {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, OSH_POLICY_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
 	/* sizes, not types: clang forgets types nested this deep, and 6.1 wants equal BTF */
 	__uint(key_size, sizeof(struct osh_pol_key));
 	__uint(value_size, sizeof(struct osh_pol_val));

@@ -253,7 +253,8 @@ enum osh_kreason {
 	X(TASK_FULL, 1, "task-full", "processes not tracked: table full")                    \
 	X(FLOW_FULL, 1, "flow-full", "connections refused: table full")                      \
 	X(STORAGE_FULL, 1, "storage-full", "peer or socket storage failed")                  \
-	X(HELPER, 1, "helper", "another kernel helper failed")
+	X(HELPER, 1, "helper", "another kernel helper failed")                               \
+	X(CLIENT_GONE, 0, "client-gone", "accepted connections whose client had left")
 
 enum osh_ctr {
 #define OSH_X(name, anomaly, key, text) OSH_CTR_##name,

@@ -135,6 +135,8 @@ static int time_execs(void)
 	static uint64_t took[EXECS];
 	int i, status;
 
+	pin_to_last_cpu();
+
 	for (i = 0; i < EXECS; i++) {
 		uint64_t t0 = now_ns();
 		pid_t pid;

@@ -262,8 +262,10 @@ void case_reuse(struct kt *kt)
 	CHECK(pthread_join(t, NULL) == 0);
 	printf("%lu accepted, %lu claims, %lu wrong, %lu without a record\n", d.accepted, d.claims,
 	       d.wrong, d.no_record);
-	CHECK(d.accepted > 1000 && d.claims > 100 && d.wrong == 0 && d.no_record == 0);
 	CHECK(osh_kern_counters(kt->kern, counters) == 0);
+	/* some of the clients close before their connection stands: those alone may lose the record */
+	CHECK(d.accepted > 1000 && d.claims > 100 && d.wrong == 0);
+	CHECK(d.no_record == counters[OSH_CTR_CLIENT_GONE]);
 	CHECK(counters[OSH_CTR_NO_HANDOVER] == 0 && counters[OSH_CTR_FLOW_FULL] == 0);
 	CHECK(osh_kern_flow_sweep(kt->kern, 0) == 0);
 	kt_sandbox_drop(kt, &sb);

@@ -47,6 +47,7 @@ void case_flows(struct kt *kt)
 	CHECK(osh_kern_counters(kt->kern, counters) == 0);
 	denied = counters[OSH_CTR_DENY_SOCKOPT];
 
+	CHECK(counters[OSH_CTR_CLIENT_GONE] == 0);
 	/* the number is the kernel's to give, and gone when the socket leads elsewhere */
 	CHECK(says(kt, &sb, "marks 10.1.2.3 80", "ok 1 0 0"));
 	CHECK(osh_kern_counters(kt->kern, counters) == 0);
@@ -54,6 +55,8 @@ void case_flows(struct kt *kt)
 	fd = kt_accept(sb.tcp4);
 	CHECK(fd >= 0 && osh_flow_fetch(fd, &rec) == -ENOENT);
 	osh_close_ptr(&fd);
+	CHECK(osh_kern_counters(kt->kern, counters) == 0);
+	CHECK(counters[OSH_CTR_CLIENT_GONE] == 1 && counters[OSH_CTR_NO_HANDOVER] == 0);
 	CHECK(left_behind(kt) == 0);
 
 	/* accepted and closed without a look, by us: shed load */

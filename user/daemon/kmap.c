@@ -216,7 +216,7 @@ static void put_rows(struct osh_sandbox *sb, struct rows *rows, int r)
 		r = osh_kern_policy_put(sb->m->kern, sb->id, sb->active.generation, rows->v,
 					rows->n);
 	/* without the rows the proxy is asked, as it is for everything the kernel does not know */
-	if (r < 0 && r != -ESTALE && r != -E2BIG)
+	if (r < 0 && r != -ESTALE && r != -E2BIG && r != -ENOSPC)
 		osh_log_warn_errno(r, "cannot add to the kernel policy of sandbox %s",
 				   OSH_Q(sb->name));
 	rows_fini(rows);

@@ -386,6 +386,7 @@ struct osh_kern *osh_kern_free(struct osh_kern *kern)
 
 	if (!kern)
 		return NULL;
+	kern->swaps = osh_swaps_free(kern->swaps);
 	ring_buffer__free(kern->ring);
 	for (i = 0; i < osh_kprog_count; i++)
 		(void)bpf_link__destroy(kern->link[i]); /* closes; a pin keeps the link */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kernel policy of a sandbox: a new inner map is filled completely, then put in place by one
- * update, which returns when no program uses the old one any more.
+ * update. A decision looks the inner map up once: it uses the old one or the new one.
  */
 #include "kern/priv.h"
 
@@ -9,8 +9,11 @@
 #include <errno.h>
 #include <string.h>
 
-/* Room for executables and names that turn up while this generation is loaded. */
-#define GROWTH (OSH_EXE_PER_SANDBOX + 4096u)
+/*
+ * Room for executables and names that turn up while this generation is loaded, some 100 bytes each.
+ * Allocated beforehand: rows one by one take twice as long.
+ */
+#define GROWTH 4096u
 #define BATCH  4096u
 
 static int inner_fd(struct osh_kern *kern, uint32_t sandbox, int *ret_fd)
@@ -91,7 +94,6 @@ static int put_rows(int fd, uint64_t generation, const struct osh_kern_row *rows
 
 int osh_kern_publish(struct osh_kern *kern, uint32_t sandbox, const struct osh_kern_policy *policy)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, o, .map_flags = BPF_F_NO_PREALLOC);
 	struct osh_pol_key meta = { .kind = OSH_POL_META };
 	struct osh_pol_val val = { .generation = policy->generation, .flags = policy->flags };
 	osh_auto_close int fd = -1;
@@ -113,7 +115,7 @@ int osh_kern_publish(struct osh_kern *kern, uint32_t sandbox, const struct osh_k
 		return -ESTALE;
 
 	size = OSH_MIN((__u32)policy->count + 1 + GROWTH, (__u32)OSH_POLICY_MAX);
-	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "osh_policy", sizeof(meta), sizeof(val), size, &o);
+	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "osh_policy", sizeof(meta), sizeof(val), size, NULL);
 	if (fd < 0)
 		return -errno;
 	r = put_rows(fd, policy->generation, policy->rows, policy->count);
@@ -122,9 +124,7 @@ int osh_kern_publish(struct osh_kern *kern, uint32_t sandbox, const struct osh_k
 	/* last: a map without META denies, should it ever be looked at before it is complete */
 	if (bpf_map_update_elem(fd, &meta, &val, BPF_ANY) < 0)
 		return -errno;
-	if (bpf_map_update_elem(kern->map_fd[KMAP_POLICIES], &sandbox, &fd, BPF_ANY) < 0)
-		return -errno;
-	return 0;
+	return osh_swap_put(kern, kern->map_fd[KMAP_POLICIES], sandbox, fd);
 }
 
 int osh_kern_policy_put(struct osh_kern *kern, uint32_t sandbox, uint64_t generation,

@@ -9,6 +9,7 @@ struct bpf_link;
 struct bpf_object;
 struct bpf_program;
 struct openshell_bpf;
+struct osh_swaps;
 struct ring_buffer;
 
 enum kmap {
@@ -65,6 +66,7 @@ struct osh_kern {
 	struct bpf_link *link[KPROG_MAX]; /* NULL: not attached */
 	struct osh_kern_probe probe[KPROG_MAX];
 	uint64_t cgroup_id[PLACE_SANDBOXES + 1]; /* by place */
+	struct osh_swaps *swaps; /* NULL: none yet */
 	struct ring_buffer *ring;
 	const struct osh_kern_sink *sink; /* during a drain */
 	unsigned int drained, drain_max;
@@ -82,6 +84,9 @@ int osh_pin_prepare(const char *pin_dir, struct osh_diag *diag);
 int osh_pin_path(const char *dir, const char *kind, const char *name, char *ret_path, size_t size);
 /* events.c */
 int osh_events_init(struct osh_kern *kern);
+/* swap.c */
+int osh_swap_put(struct osh_kern *kern, int outer_fd, uint32_t key, int inner_fd);
+struct osh_swaps *osh_swaps_free(struct osh_swaps *swaps);
 /* policy.c */
 int osh_policy_drop(struct osh_kern *kern, uint32_t sandbox);
 /* exe.c */
