@@ -67,21 +67,96 @@ static __always_inline __u64 wake_flags(void)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
-/* Space in the ring for an event of @type, header filled; NULL (and counted) when it is full. */
-static __always_inline void *event_new(__u32 type, __u32 size)
+/* The sandbox whose namespace the calling process is in; NULL: none. */
+static __always_inline struct osh_sb *caller_sandbox(void)
 {
-	struct osh_kev *ev;
+	struct nsproxy *ns = bpf_get_current_task_btf()->nsproxy;
+	__u64 cookie;
+
+	if (!ns)
+		return NULL;
+	cookie = ns->net_ns->net_cookie;
+	return bpf_map_lookup_elem(&osh_sandboxes, &cookie);
+}
+
+/* Once the reader lags each sandbox (strangers: nobody) has a budget, so that none drowns the others. */
+static __always_inline bool may_report(struct osh_sb *sb)
+{
+	__u64 waits = bpf_ringbuf_query(&osh_events, BPF_RB_AVAIL_DATA), now;
+
+	if (waits < OSH_EVENT_FREE)
+		return true;
+	if (!sb)
+		return false;
+	now = bpf_ktime_get_boot_ns();
+	if (now - sb->events_ns > 1000000000) {
+		sb->events_ns = now;
+		sb->events = 0;
+	}
+	/* the last quarter is for those who have said little */
+	return __sync_fetch_and_add(&sb->events, 1) <
+	       (waits < OSH_EVENT_RING - OSH_EVENT_FREE ? OSH_EVENTS_PER_S : OSH_EVENTS_PER_S / 10);
+}
+
+/* Space in the ring for an event of @type, header filled; NULL (and counted): none for @sb. */
+static __always_inline void *event_new(struct osh_sb *sb, __u32 type, __u32 size)
+{
+	struct osh_kev *ev = NULL;
 
 	/* bpf_ringbuf_reserve() wants a constant: callers pass sizeof */
-	ev = bpf_ringbuf_reserve(&osh_events, size, 0);
+	if (may_report(sb))
+		ev = bpf_ringbuf_reserve(&osh_events, size, 0);
 	if (!ev) {
 		count(OSH_CTR_RING_FULL);
+		if (sb)
+			__sync_fetch_and_add(&sb->events_lost, 1);
 		return NULL;
 	}
 	ev->type = type;
 	ev->size = size;
 	ev->time_ns = bpf_ktime_get_boot_ns();
 	return ev;
+}
+
+/* One more of what a sandbox has a share of; false: no more. */
+static __always_inline bool charge(__u32 *counter, __u32 share)
+{
+	if (__sync_fetch_and_add(counter, 1) < share)
+		return true;
+	__sync_fetch_and_add(counter, -1);
+	return false;
+}
+
+static __always_inline void uncharge(__u32 *counter)
+{
+	/* the daemon may have set the count meanwhile: never below zero */
+	if (*counter)
+		__sync_fetch_and_add(counter, -1);
+}
+
+/* Take a row of osh_flows or osh_peers away. 0: it was there, and its sandbox has room again. */
+static __always_inline long drop_flow(struct osh_flow_key *key)
+{
+	struct osh_sb *sb;
+	long r = bpf_map_delete_elem(&osh_flows, key);
+
+	if (r)
+		return r;
+	sb = bpf_map_lookup_elem(&osh_sandboxes, &key->netns_cookie);
+	if (sb)
+		uncharge(&sb->flow_count);
+	return 0;
+}
+
+static __always_inline void drop_peer(__u64 netns_cookie, __u64 socket_cookie)
+{
+	struct osh_sb *sb;
+
+	if (bpf_map_delete_elem(&osh_peers, &socket_cookie))
+		return;
+	sb = bpf_map_lookup_elem(&osh_sandboxes, &netns_cookie);
+	if (sb)
+		uncharge(&sb->peer_count);
 }
 
 static __always_inline void event_send(void *ev)

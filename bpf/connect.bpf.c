@@ -106,7 +106,7 @@ static __noinline int deny(struct osh_sb *sb, const struct dest *d, __u32 reason
 	struct osh_kev_deny *ev;
 
 	deny_counter(reason);
-	ev = event_new(OSH_KEV_DENY, sizeof(*ev));
+	ev = event_new(sb, OSH_KEV_DENY, sizeof(*ev));
 	if (ev) {
 		struct osh_flow_rec *rec = &ev->rec;
 
@@ -185,21 +185,20 @@ static __always_inline void dissolve(struct bpf_sock_addr *ctx, struct osh_sb *s
 {
 	struct osh_flow_key key = { .netns_cookie = sb->netns_cookie };
 	struct bpf_sock *sk = ctx->sk;
-	__u64 cookie;
 
 	if (!sk || !sk->mark)
 		return;
 	key.mark = sk->mark;
-	bpf_map_delete_elem(&osh_flows, &key);
+	(void)drop_flow(&key);
 	if (!away)
 		return;
-	cookie = bpf_get_socket_cookie(ctx);
-	bpf_map_delete_elem(&osh_peers, &cookie);
+	drop_peer(sb->netns_cookie, bpf_get_socket_cookie(ctx));
 	(void)set_mark(ctx, 0); /* of no use without its record */
 }
 
 /* Put @rec where the daemon finds it and give the socket its mark. 0 or a reason to deny. */
-static __always_inline __u32 announce(struct bpf_sock_addr *ctx, struct osh_flow_rec *rec)
+static __always_inline __u32 announce(struct bpf_sock_addr *ctx, struct osh_sb *sb,
+				      struct osh_flow_rec *rec)
 {
 	struct osh_flow_key key = { .netns_cookie = rec->netns_cookie };
 	struct osh_state *st = state_row();
@@ -208,6 +207,10 @@ static __always_inline __u32 announce(struct bpf_sock_addr *ctx, struct osh_flow
 
 	if (!st)
 		return OSH_KR_NO_MEMORY;
+	if (!charge(&sb->flow_count, OSH_FLOW_PER_SANDBOX)) {
+		count(OSH_CTR_FLOW_FULL);
+		return OSH_KR_NO_MEMORY;
+	}
 	/* numbers come round after 2^32 connections: one that is still in use is passed over */
 	for (i = 0; i < 4 && r; i++) {
 		key.mark = __sync_fetch_and_add(&st->next_mark, 1) + 1;
@@ -219,18 +222,25 @@ static __always_inline __u32 announce(struct bpf_sock_addr *ctx, struct osh_flow
 			break;
 	}
 	if (r) {
+		uncharge(&sb->flow_count);
 		count(OSH_CTR_FLOW_FULL);
 		return OSH_KR_NO_MEMORY;
 	}
 	if (!set_mark(ctx, key.mark)) {
-		bpf_map_delete_elem(&osh_flows, &key);
+		(void)drop_flow(&key);
 		return OSH_KR_NO_MEMORY;
 	}
 	__builtin_memcpy(peer.addr, rec->dst, sizeof(peer.addr));
 	peer.port_be = rec->dst_port_be;
 	peer.family = rec->family;
-	if (bpf_map_update_elem(&osh_peers, &rec->cookie, &peer, BPF_ANY))
+	if (!bpf_map_update_elem(&osh_peers, &rec->cookie, &peer, BPF_EXIST))
+		return 0; /* this socket's second connection */
+	if (!charge(&sb->peer_count, OSH_PEER_PER_SANDBOX)) {
 		count(OSH_CTR_STORAGE_FULL);
+	} else if (bpf_map_update_elem(&osh_peers, &rec->cookie, &peer, BPF_ANY)) {
+		uncharge(&sb->peer_count);
+		count(OSH_CTR_STORAGE_FULL);
+	}
 	return 0;
 }
 
@@ -281,7 +291,7 @@ static __always_inline enum route route_tcp(struct bpf_sock_addr *ctx, struct os
 		if (*reason)
 			return ROUTE_DENY;
 	}
-	*reason = announce(ctx, &rec);
+	*reason = announce(ctx, sb, &rec);
 	if (*reason)
 		return ROUTE_DENY;
 	count(OSH_CTR_REDIRECT);

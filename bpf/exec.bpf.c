@@ -313,7 +313,7 @@ static __always_inline __u32 exe_id(struct scratch *s, struct osh_sb *sb, struct
 		return 0;
 	}
 	if (n == OSH_EXE_PRESSURE) {
-		struct osh_kev_pressure *p = event_new(OSH_KEV_PRESSURE, sizeof(*p));
+		struct osh_kev_pressure *p = event_new(sb, OSH_KEV_PRESSURE, sizeof(*p));
 
 		if (p) {
 			p->sandbox = sb->id;
@@ -343,7 +343,7 @@ static __always_inline __u32 exe_id(struct scratch *s, struct osh_sb *sb, struct
 		return *known;
 	}
 	count(OSH_CTR_EXE_NEW);
-	ev = event_new(OSH_KEV_EXE, sizeof(*ev));
+	ev = event_new(sb, OSH_KEV_EXE, sizeof(*ev));
 	if (ev) {
 		ev->sandbox = sb->id;
 		ev->exe = id;
@@ -375,18 +375,10 @@ static __always_inline struct osh_sb *sandbox_of(struct task_struct *t, __u32 id
 /* One process more; false when the sandbox has its share: it shall not starve the others. */
 static __always_inline bool task_charge(struct osh_sb *sb)
 {
-	if (__sync_fetch_and_add(&sb->task_count, 1) < OSH_TASK_PER_SANDBOX)
+	if (charge(&sb->task_count, OSH_TASK_PER_SANDBOX))
 		return true;
-	__sync_fetch_and_add(&sb->task_count, -1);
 	count(OSH_CTR_TASK_FULL);
 	return false;
-}
-
-static __always_inline void task_uncharge(struct osh_sb *sb)
-{
-	/* the daemon may have set the count meanwhile: never below zero */
-	if (sb->task_count)
-		__sync_fetch_and_add(&sb->task_count, -1);
 }
 
 /* Describe what @t now runs in s->exe and return its exe id. */
@@ -497,7 +489,7 @@ static __always_inline struct osh_task *seed(struct task_struct *t, __u32 tgid)
 	task.start_ns = t->group_leader->start_boottime;
 	task.self_exec = ~0ull;
 	if (bpf_map_update_elem(&osh_tasks, &tgid, &task, BPF_ANY)) {
-		task_uncharge(sb);
+		uncharge(&sb->task_count);
 		count(OSH_CTR_TASK_FULL);
 		return NULL;
 	}
@@ -588,7 +580,7 @@ int BPF_PROG(osh_fork, struct task_struct *parent, struct task_struct *child)
 	copy.flags &= ~OSH_RUN_SEEDED;
 	count(OSH_CTR_FORK);
 	if (bpf_map_update_elem(&osh_tasks, &tgid, &copy, BPF_ANY)) {
-		task_uncharge(sb);
+		uncharge(&sb->task_count);
 		count(OSH_CTR_TASK_FULL);
 	}
 	return 0;
@@ -613,6 +605,6 @@ int BPF_PROG(osh_exit, struct task_struct *t)
 	count(OSH_CTR_EXIT);
 	sb = sandbox_of(t, sandbox);
 	if (sb)
-		task_uncharge(sb);
+		uncharge(&sb->task_count);
 	return 0;
 }

@@ -41,16 +41,14 @@ int osh_sock_release(struct bpf_sock *sk)
 {
 	struct osh_flow_key key = {};
 	__u32 mark = sk->mark, state = sk->state;
-	__u64 cookie;
 
 	if (!mark)
 		return 1;
-	cookie = bpf_get_socket_cookie(sk);
-	bpf_map_delete_elem(&osh_peers, &cookie);
+	key.netns_cookie = bpf_get_netns_cookie(sk);
+	drop_peer(key.netns_cookie, bpf_get_socket_cookie(sk));
 	if (state == TCP_CLOSE || state == TCP_SYN_SENT) {
-		key.netns_cookie = bpf_get_netns_cookie(sk);
 		key.mark = mark;
-		bpf_map_delete_elem(&osh_flows, &key);
+		(void)drop_flow(&key);
 	}
 	return 1;
 }
@@ -65,7 +63,7 @@ int osh_acc_release(struct bpf_sock *sk)
 	if (!key.mark)
 		return 1;
 	key.netns_cookie = bpf_get_netns_cookie(sk);
-	bpf_map_delete_elem(&osh_flows, &key);
+	(void)drop_flow(&key);
 	return 1;
 }
 
@@ -84,7 +82,7 @@ static __always_inline int answer_flow(struct bpf_sockopt *ctx, struct bpf_sock 
 		rec = bpf_map_lookup_elem(&osh_flows, &key);
 	if (rec && !answer(ctx, rec))
 		return 0;
-	if (!rec || bpf_map_delete_elem(&osh_flows, &key)) {
+	if (!rec || drop_flow(&key)) {
 		/*
 		 * With a mark: the client took its record back, by dissolving the connection or by
 		 * closing before it was established. Without: it did not come through connect.bpf.c.

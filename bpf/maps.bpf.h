@@ -49,7 +49,7 @@ struct {
 /*
  * osh_sandboxes - the sandbox a network namespace belongs to
  * key/val: netns cookie -> struct osh_sb
- * writer:  monitor; exec.bpf.c counts exe_count
+ * writer:  monitor; exec.bpf.c, connect.bpf.c, flow.bpf.c, common.bpf.h keep its counts
  * reader:  connect.bpf.c, socket.bpf.c, flow.bpf.c, exec.bpf.c
  * full:    osh_kern_sandbox_add() fails: the sandbox is not created
  * miss:    deny
@@ -174,7 +174,7 @@ struct {
  * key/val: struct osh_flow_key (with the mark) -> struct osh_flow_rec
  * writer:  connect.bpf.c; flow.bpf.c deletes; monitor sweeps the abandoned
  * reader:  flow.bpf.c answers OSH_SO_FLOW from it
- * full:    deny and counter flow-full
+ * full:    deny and counter flow-full; so for a sandbox beyond its share
  * miss:    no record: the proxy drops the connection; counter no-handover
  * life:    pinned; survives the daemon
  */
@@ -191,7 +191,7 @@ struct {
  * key/val: socket cookie -> struct osh_peer
  * writer:  connect.bpf.c; flow.bpf.c deletes with the socket
  * reader:  connect.bpf.c (peer names)
- * full:    getpeername() shows our listener; counter storage-full
+ * full:    getpeername() shows our listener; counter storage-full; so for a sandbox beyond its share
  * miss:    not redirected
  * life:    pinned; an entry lives as long as its socket
  */
@@ -241,13 +241,13 @@ struct {
  * key/val: none
  * writer:  common.bpf.h
  * reader:  monitor
- * full:    the event is lost; counter ring-full
+ * full:    the event is lost; counter ring-full; so are those of a sandbox beyond its share
  * miss:    does not apply
  * life:    pinned; what happens without a daemon waits for the next one
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 2 * 1024 * 1024);
+	__uint(max_entries, OSH_EVENT_RING);
 } osh_events __weak SEC(".maps");
 
 /*

@@ -15,7 +15,7 @@ BPF_LICENSE;
 static __always_inline void report(struct osh_sb *sb, __u32 reason, __u32 op, __u32 protocol,
 				   __u32 detail, const __u8 *addr, __u16 port_be, bool v4)
 {
-	struct osh_kev_deny *ev = event_new(OSH_KEV_DENY, sizeof(*ev));
+	struct osh_kev_deny *ev = event_new(sb, OSH_KEV_DENY, sizeof(*ev));
 
 	if (!ev)
 		return;

@@ -45,7 +45,7 @@ static __always_inline void taint(struct osh_task *task, struct file *f, __u32 t
 		return;
 	task->flags |= OSH_RUN_MAPPED;
 	count(OSH_CTR_TAINT);
-	ev = event_new(OSH_KEV_TAINT, sizeof(*ev));
+	ev = event_new(caller_sandbox(), OSH_KEV_TAINT, sizeof(*ev));
 	if (!ev)
 		return;
 	__builtin_memset(&ev->key, 0, sizeof(ev->key));

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define OSH_ABI_VERSION 2
+#define OSH_ABI_VERSION 3
 
 /* ---- ceilings ---- */
 #define OSH_LINEAGE_MAX 16 /* ancestors kept per task */
@@ -30,10 +30,18 @@
 #define OSH_TASK_MAX	     65536
 #define OSH_FLOW_MAX	     16384 /* connections the daemon has not fetched yet */
 #define OSH_PEER_MAX	     65536 /* connected sockets that can tell whom they asked for */
-#define OSH_NAME_MAX	     262144 /* host names known at a time, all sandboxes */
-#define OSH_HOST_LEN	     256 /* host name with the NUL */
-#define OSH_POLICY_MAX	     262144 /* rows of one sandbox's kernel policy */
-#define OSH_CLASS_WORDS	     4 /* 64-bit words of a binary-class set: 256 classes */
+/* One sandbox cannot use up what all share: beyond these it fails alone. */
+#define OSH_FLOW_PER_SANDBOX 4096
+#define OSH_PEER_PER_SANDBOX \
+	16384 /* further sockets are told our listener's address as their peer's */
+#define OSH_EVENT_RING (2 * 1024 * 1024) /* bytes */
+#define OSH_EVENT_FREE (OSH_EVENT_RING / 4) /* as long as less waits, nobody counts */
+#define OSH_EVENTS_PER_S \
+	500 /* of one sandbox when more waits; further ones are lost, and counted */
+#define OSH_NAME_MAX	262144 /* host names known at a time, all sandboxes */
+#define OSH_HOST_LEN	256 /* host name with the NUL */
+#define OSH_POLICY_MAX	262144 /* rows of one sandbox's kernel policy */
+#define OSH_CLASS_WORDS 4 /* 64-bit words of a binary-class set: 256 classes */
 
 /*
  * Identity of a file's content as the kernel knows it. stat() cannot produce it on overlayfs: ask
@@ -345,11 +353,17 @@ struct osh_sb {
 	__u32 pool6_be[4]; /* a /64; host id in the last 32 bits */
 	__u16 tcp6_port_be;
 	__u16 dns6_port_be;
-	__u32 exe_count; /* these two are kept by the kernel: quotas */
+	/* kept by the kernel: quotas */
+	__u32 exe_count;
 	__u32 task_count;
+	__u32 flow_count;
+	__u32 peer_count;
+	__u32 events; /* since @events_ns while the ring was filling */
+	__u32 events_lost; /* at least: since the sandbox was added */
 	__u32 pad;
+	__u64 events_ns;
 };
-_Static_assert(sizeof(struct osh_sb) == 88, "abi");
+_Static_assert(sizeof(struct osh_sb) == 112, "abi");
 
 /* A connection on its way to the daemon. */
 struct osh_flow_key {

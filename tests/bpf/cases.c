@@ -566,14 +566,14 @@ static const struct {
 	const char *name;
 	void (*fn)(struct kt *kt);
 } cases[] = {
-	{ "redirect", redirect },  { "denials", denials },	{ "dns", dns },
-	{ "identity", identity },  { "scripts", scripts },	{ "taint", taint },
-	{ "adoption", adoption },  { "cleanup", cleanup },	{ "policy", case_policy },
-	{ "swap", case_swap },	   { "reuse", case_reuse },	{ "mounts", case_mounts },
-	{ "cheats", case_cheats }, { "fresh", case_fresh },	{ "content", case_content },
-	{ "loader", case_loader }, { "unix", case_unix },	{ "strangers", case_strangers },
-	{ "quota", case_quota },   { "cgroups", case_cgroups }, { "inspect", case_inspect },
-	{ "watch", case_watch },   { "flows", case_flows },
+	{ "redirect", redirect },	 { "denials", denials },  { "dns", dns },
+	{ "identity", identity },	 { "scripts", scripts },  { "taint", taint },
+	{ "adoption", adoption },	 { "cleanup", cleanup },  { "policy", case_policy },
+	{ "swap", case_swap },		 { "reuse", case_reuse }, { "mounts", case_mounts },
+	{ "cheats", case_cheats },	 { "fresh", case_fresh }, { "content", case_content },
+	{ "loader", case_loader },	 { "unix", case_unix },	  { "shares", case_shares },
+	{ "strangers", case_strangers }, { "quota", case_quota }, { "cgroups", case_cgroups },
+	{ "inspect", case_inspect },	 { "watch", case_watch }, { "flows", case_flows },
 };
 
 int main(int argc, char **argv)

@@ -30,6 +30,7 @@ void case_fresh(struct kt *kt);
 void case_content(struct kt *kt);
 void case_loader(struct kt *kt);
 void case_unix(struct kt *kt);
+void case_shares(struct kt *kt);
 void case_strangers(struct kt *kt);
 void case_quota(struct kt *kt);
 void case_cgroups(struct kt *kt);

@@ -340,3 +340,88 @@ void case_unix(struct kt *kt)
 	}
 	kt_sandbox_drop(kt, &sb);
 }
+
+struct listen_for {
+	uint32_t sandbox;
+	bool heard;
+};
+
+static void on_any_event(const struct osh_kev *ev, void *arg)
+{
+	const struct osh_kev_deny *deny = (const void *)ev;
+	struct listen_for *l = arg;
+
+	l->heard = l->heard || (ev->type == OSH_KEV_DENY && deny->rec.sandbox == l->sandbox);
+}
+
+/* Events: one sandbox says more than anybody reads; what another says arrives all the same. */
+static void share_events(struct kt *kt, struct kt_sandbox *loud, struct kt_sandbox *quiet)
+{
+	struct osh_kern_policy p = { .generation = 2, .flags = OSH_POL_LITERALS_LISTED };
+	struct listen_for l = { .sandbox = quiet->id };
+	const struct osh_kern_sink sink = { .on_event = on_any_event, .arg = &l };
+	struct osh_kern_usage usage;
+	char out[128];
+
+	NEED(osh_kern_publish(kt->kern, loud->id, &p) == 0);
+	NEED(osh_kern_publish(kt->kern, quiet->id, &p) == 0);
+	CHECK(kt_client(kt, loud, "hammer 3 10.0.0.1 80", out, sizeof(out)) == 0);
+	CHECK(says(kt, quiet, "connect plain 10.9.9.9 80", "ECONNREFUSED"));
+	CHECK(osh_kern_sandbox_usage(kt->kern, loud->k.netns_cookie, &usage) == 0);
+	CHECK(usage.events_lost > 0);
+	CHECK(osh_kern_sandbox_usage(kt->kern, quiet->k.netns_cookie, &usage) == 0);
+	CHECK(usage.events_lost == 0);
+	CHECK(osh_kern_events_drain(kt->kern, &sink, 100000) > 0);
+	CHECK(l.heard);
+}
+
+/* Connections that nobody fetches: one sandbox has its share of them, another still connects. */
+static void share_flows(struct kt *kt, struct kt_sandbox *loud, struct kt_sandbox *quiet)
+{
+	char number[16], out[64] = "",
+			 *argv[] = { NULL,   (char[]){ "client" },   (char[]){ "hold" },
+				     number, (char[]){ "10.0.0.1" }, (char[]){ "80" },
+				     NULL };
+	struct osh_kern_usage usage = { 0 };
+	struct osh_flow_rec rec;
+	char self[PATH_MAX];
+	int fd = -1, held = 0;
+	ssize_t n;
+	pid_t pid;
+
+	NEED(kt_publish_all(kt, loud, 3) == 0 && kt_publish_all(kt, quiet, 3) == 0);
+	(void)osh_strlcpy(self, kt_self(), sizeof(self));
+	argv[0] = self;
+	(void)snprintf(number, sizeof(number), "%d", OSH_FLOW_PER_SANDBOX + 100);
+	pid = kt_spawn(kt, loud, argv, NULL, &fd);
+	NEED(pid > 0);
+	n = read(fd, out, sizeof(out) - 1);
+	CHECK(n > 0 && sscanf(out, "held %d", &held) == 1);
+	if (held != OSH_FLOW_PER_SANDBOX)
+		printf("said: %s\n", out);
+	CHECK(held == OSH_FLOW_PER_SANDBOX);
+	CHECK(osh_kern_sandbox_usage(kt->kern, loud->k.netns_cookie, &usage) == 0);
+	CHECK(usage.flows == OSH_FLOW_PER_SANDBOX && usage.peers == OSH_FLOW_PER_SANDBOX);
+	CHECK(says(kt, loud, "connect plain 10.0.0.1 80", "ECONNREFUSED"));
+	CHECK(arrives(kt, quiet, "connect plain 10.0.0.1 80", quiet->tcp4, NULL, &rec));
+	CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+	(void)close(fd);
+	/* what was still connecting is gone with its sockets; what waits in accept queues is not */
+	CHECK(osh_kern_sandbox_usage(kt->kern, loud->k.netns_cookie, &usage) == 0);
+	CHECK(usage.flows < OSH_FLOW_PER_SANDBOX / 2 && usage.peers == 0);
+	CHECK(osh_kern_flow_sweep(kt->kern, 0) == 0 && osh_kern_exe_sweep(kt->kern, 0) == 0);
+	CHECK(osh_kern_sandbox_usage(kt->kern, loud->k.netns_cookie, &usage) == 0);
+	CHECK(usage.flows <= 16);
+}
+
+void case_shares(struct kt *kt)
+{
+	struct kt_sandbox loud, quiet;
+
+	NEED(kt_sandbox_make(kt, &loud) == 0 && kt_sandbox_make(kt, &quiet) == 0);
+	share_events(kt, &loud, &quiet);
+	if (!kt_failures)
+		share_flows(kt, &loud, &quiet);
+	kt_sandbox_drop(kt, &quiet);
+	kt_sandbox_drop(kt, &loud);
+}

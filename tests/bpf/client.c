@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -633,6 +634,28 @@ static int do_unix(int argc, char **v)
 	return 0;
 }
 
+/* hold N IP PORT: start N connections, say how many the fence let pass, and keep them. */
+static int do_hold(char **v)
+{
+	struct rlimit files = { 8192, 8192 };
+	int n = (int)number(v[0]), held = 0;
+	union addr a;
+	socklen_t len = parse(v[1], v[2], &a);
+
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		return fail(errno);
+	for (int i = 0; i < n; i++) {
+		int fd = socket(a.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+		if (fd < 0)
+			return fail(errno);
+		held += connect(fd, &a.sa, len) == 0 || errno == EINPROGRESS;
+	}
+	printf("held %d\n", held);
+	(void)pause();
+	return 0;
+}
+
 int kt_client_main(int argc, char **argv)
 {
 	char **v = argv + 1;
@@ -686,6 +709,8 @@ int kt_client_main(int argc, char **argv)
 		return do_elsewhere(v, true);
 	if (strcmp(argv[0], "setns") == 0 && argc == 4)
 		return do_elsewhere(v, false);
+	if (strcmp(argv[0], "hold") == 0 && argc == 4)
+		return do_hold(v);
 	if (strcmp(argv[0], "unix") == 0 && argc >= 4)
 		return do_unix(argc - 1, v);
 	if (strcmp(argv[0], "nop") == 0)

@@ -432,6 +432,33 @@ static void report_sink(struct osh_events *ev, struct sink_loss *loss, const cha
 	loss->reported = lost;
 }
 
+/* Events of the kernel that were lost, said of the sandbox whose they were. */
+static void report_kernel_loss(struct osh_monitor *m)
+{
+	const struct osh_list *it;
+
+	osh_list_for_each (it, &m->sandboxes) {
+		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
+		struct osh_kern_usage usage;
+		struct osh_rec rec;
+
+		if (!sb->proc.netns_cookie ||
+		    osh_kern_sandbox_usage(m->kern, sb->proc.netns_cookie, &usage) < 0)
+			continue;
+		if (usage.events_lost > sb->events_lost) {
+			osh_rec_init(&rec, OSH_REC_LOSS, OSH_REC_NOTE, osh_realtime_ns());
+			rec.count = usage.events_lost - sb->events_lost;
+			osh_rec_setf(
+				&rec, OSH_REC_MESSAGE,
+				"%llu events of the kernel were lost: this sandbox causes more "
+				"than its share",
+				(unsigned long long)rec.count);
+			osh_events_put(m, sb, &rec);
+		}
+		sb->events_lost = usage.events_lost;
+	}
+}
+
 static void on_tick(struct osh_timer *timer)
 {
 	struct osh_events *ev = osh_container_of(timer, struct osh_events, tick);
@@ -454,6 +481,7 @@ static void on_tick(struct osh_timer *timer)
 		report_sink(ev, &ev->ocsf_loss, ev->m->cfg.log.ocsf_file.p,
 			    osh_ocsf_file_lost(ev->ocsf));
 	}
+	report_kernel_loss(ev->m);
 	osh_timer_set(ev->m->loop, &ev->tick, TICK_MS, on_tick);
 }
 

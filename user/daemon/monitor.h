@@ -122,6 +122,7 @@ struct osh_sandbox {
 	struct osh_sb_down down;
 	struct osh_list sessions; /* struct osh_session */
 	struct osh_names *names;
+	uint32_t events_lost; /* of the kernel's, as last said */
 	struct osh_firsts *firsts; /* trust on first use; identity.c's, NULL until needed */
 };
 

@@ -135,6 +135,8 @@ int osh_exe_drop(struct osh_kern *kern, uint32_t sandbox)
 
 /* ---- sweeping ---- */
 
+enum { FLOWS_SLACK = 16 };
+
 struct ids {
 	uint32_t *id;
 	size_t count, cap;
@@ -208,7 +210,39 @@ static int sweep_one(const struct osh_exe *exe, void *arg)
 struct tally {
 	struct osh_kern *kern;
 	struct ids exes, tasks; /* sandbox of each, sorted */
+	uint64_t *flows; /* network namespace of each, OSH_FLOW_MAX at most */
+	size_t nflows;
 };
+
+static int collect_flow(const void *key, void *arg)
+{
+	const struct osh_flow_key *k = key;
+	struct tally *t = arg;
+
+	if (t->nflows < OSH_FLOW_MAX)
+		t->flows[t->nflows++] = k->netns_cookie;
+	return 0;
+}
+
+static int collect_flows(struct tally *t)
+{
+	struct osh_flow_key key;
+
+	t->flows = calloc(OSH_FLOW_MAX, sizeof(*t->flows));
+	if (!t->flows)
+		return -ENOMEM;
+	return osh_kmap_each(t->kern->map_fd[KMAP_FLOWS], &key, sizeof(key), 2 * OSH_FLOW_MAX,
+			     collect_flow, t);
+}
+
+static uint32_t flows_of(const struct tally *t, uint64_t netns_cookie)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < t->nflows; i++)
+		n += t->flows[i] == netns_cookie;
+	return n;
+}
 
 static int collect_owner(const struct osh_exe *exe, void *arg)
 {
@@ -243,16 +277,21 @@ static int recount(const void *key, void *arg)
 {
 	struct tally *t = arg;
 	struct osh_sb sb;
-	uint32_t exes, tasks;
+	uint32_t exes, tasks, flows;
 
 	if (bpf_map_lookup_elem(t->kern->map_fd[KMAP_SANDBOXES], key, &sb) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	exes = count_of(&t->exes, sb.id);
 	tasks = count_of(&t->tasks, sb.id);
-	if (sb.exe_count == exes && sb.task_count == tasks)
+	flows = flows_of(t, sb.netns_cookie);
+	/* flows come and go while we count: only what sweeping took is worth correcting */
+	if (OSH_MAX(flows, sb.flow_count) - OSH_MIN(flows, sb.flow_count) <= FLOWS_SLACK)
+		flows = sb.flow_count;
+	if (sb.exe_count == exes && sb.task_count == tasks && sb.flow_count == flows)
 		return 0;
 	sb.exe_count = exes;
 	sb.task_count = tasks;
+	sb.flow_count = flows;
 	if (bpf_map_update_elem(t->kern->map_fd[KMAP_SANDBOXES], key, &sb, BPF_EXIST) < 0 &&
 	    errno != ENOENT)
 		return -errno;
@@ -281,6 +320,8 @@ int osh_kern_exe_sweep(struct osh_kern *kern, uint32_t sandbox)
 		r = osh_kern_exe_each(kern, 0, collect_owner, &t.exes);
 	if (r == 0)
 		r = osh_kern_task_each(kern, 0, collect_task_owner, &t.tasks);
+	if (r == 0)
+		r = collect_flows(&t);
 	if (t.exes.count)
 		qsort(t.exes.id, t.exes.count, sizeof(*t.exes.id), by_id);
 	if (t.tasks.count)
@@ -290,6 +331,7 @@ int osh_kern_exe_sweep(struct osh_kern *kern, uint32_t sandbox)
 				  2 * OSH_SANDBOX_MAX, recount, &t);
 	free(t.exes.id);
 	free(t.tasks.id);
+	free(t.flows);
 	return r;
 }
 

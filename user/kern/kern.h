@@ -91,6 +91,14 @@ int osh_kern_sandbox_list(struct osh_kern *kern,
 			  int (*fn)(const struct osh_kern_sandbox *sb, void *arg),
 			  void *arg) OSH_MUST_CHECK;
 
+/* What a sandbox has of the shared tables, and what it lost for want of more. */
+struct osh_kern_usage {
+	uint32_t exes, tasks, flows, peers;
+	uint32_t events_lost; /* at least, since it was added */
+};
+int osh_kern_sandbox_usage(struct osh_kern *kern, uint64_t netns_cookie,
+			   struct osh_kern_usage *ret_usage) OSH_MUST_CHECK; /* -ENOENT */
+
 /* ---- policy ---- */
 
 struct osh_kern_row {

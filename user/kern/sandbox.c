@@ -117,6 +117,9 @@ int osh_kern_sandbox_add(struct osh_kern *kern, const struct osh_kern_sandbox *i
 	if (r == 0) {
 		sb.exe_count = old.exe_count;
 		sb.task_count = old.task_count;
+		sb.flow_count = old.flow_count;
+		sb.peer_count = old.peer_count;
+		sb.events_lost = old.events_lost;
 		if (old.netns_cookie != sb.netns_cookie || old.cgroup_id != sb.cgroup_id)
 			return -EEXIST; /* another namespace under the same id: remove first */
 	} else if (r != -ENOENT) {
@@ -283,4 +286,21 @@ int osh_name_drop(struct osh_kern *kern, uint32_t sandbox)
 
 	return osh_kmap_each(kern->map_fd[KMAP_NAMES], &key, sizeof(key), 2 * OSH_NAME_MAX,
 			     name_one, &w);
+}
+
+int osh_kern_sandbox_usage(struct osh_kern *kern, uint64_t netns_cookie,
+			   struct osh_kern_usage *ret_usage)
+{
+	struct osh_sb sb;
+
+	if (bpf_map_lookup_elem(kern->map_fd[KMAP_SANDBOXES], &netns_cookie, &sb) < 0)
+		return -errno;
+	*ret_usage = (struct osh_kern_usage){
+		.exes = sb.exe_count,
+		.tasks = sb.task_count,
+		.flows = sb.flow_count,
+		.peers = sb.peer_count,
+		.events_lost = sb.events_lost,
+	};
+	return 0;
 }
