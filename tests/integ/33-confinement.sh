@@ -3,8 +3,13 @@
 # use; core dumps are off; nothing of ours can be traced or read by other users.
 . "$(dirname "$0")/lib.sh"
 CONFIG_MORE='workers: 2'
+umask 077 # as in the unit: what sandboxes see must not depend on it
 daemon_start
 sandbox box ''
+umask 022
+check "a strict umask of the service is not the sandbox's" is "$(in_box box /bin/sh -c 'cd /sandbox && ls -d /etc/passwd /tmp && umask')" '/etc/passwd
+/tmp
+0022'
 st() { awk -v k="$2:" '$1==k{print $2}' "/proc/$1/status"; }
 proxies=$(pgrep -P "$DAEMON" -f '^openshelld: proxy') signer=$(pgrep -P "$DAEMON" -f '^openshelld: signer')
 check "two proxies" is "$(echo "$proxies" | wc -l)" 2

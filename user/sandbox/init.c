@@ -100,6 +100,8 @@ int osh_init_main(void)
 	struct osh_arena arena;
 	int r;
 
+	/* the root is for the sandbox to see, whatever umask the service gave the daemon */
+	(void)umask(022);
 	osh_report_send(status, OSH_REPORT_ENTERED, 0, NULL);
 	osh_arena_init(&arena, SPEC_ARENA_BYTES);
 	r = reset_signals();
