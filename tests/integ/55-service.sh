@@ -26,6 +26,9 @@ openshell sandbox exec -n box --no-tty -- sh -c 'setsid sh /sandbox/wait.sh >/de
 first=$(cat "$M/pid")
 kill -9 "$first"
 check "no daemon" until_ok eval '! kill -0 '"$first"
+# as service managers do with empty cgroups of a service that ended: the listeners' own is gone
+cg=$(awk '$3=="cgroup2"{print $2; exit}' /proc/self/mounts)/$TAG
+check "its cgroup is removed" until_ok rmdir "$cg/daemon"
 touch "$home/go"
 sleep 1.5
 check "the connections wait" test ! -e "$home/done"
@@ -42,6 +45,7 @@ check "decided and logged as ever" eval 'test "$(grep -c "l7_action=GET l7_targe
 check "new connections" is "$(in_box box curl -sS https://api.test/zen)" 'Anything added dilutes everything else.'
 # an orderly restart
 kill "$(cat "$M/pid")"
+check "its cgroup is removed again" until_ok rmdir "$cg/daemon"
 check "STOPPING=1" until_ok grep -q '^STOPPING=1' "$M/notify"
 sleep 0.3; touch "$M/go"
 check "started again" until_ok eval '[ "$(grep -c "^READY=1" "$M/notify")" = 3 ]'

@@ -84,6 +84,15 @@ static void check(struct osh_json *j, const char *name, const char *status, cons
 	osh_json_obj_end(j);
 }
 
+static void check_pidns(struct osh_json *j)
+{
+	bool hosts = osh_monitor_sees_host_pids();
+
+	check(j, "process numbers", hosts ? "ok" : "fail",
+	      hosts ? NULL : "run it in the host's pid namespace (docker: --pid=host)", "%s",
+	      hosts ? "the kernel's" : "of a pid namespace: no program can be identified");
+}
+
 static void check_kernel(struct osh_monitor *m, struct osh_json *j)
 {
 	const struct osh_kern_probe *probes;
@@ -183,6 +192,7 @@ static void doctor_done(struct osh_canary *canary, int err, const struct osh_dia
 	      err == 0	    ? "a canary in a sandbox cgroup was refused"
 	      : diag->count ? diag->msgs[0].text
 			    : strerror(-err));
+	check_pidns(j);
 	check_kernel(m, j);
 	check_confinement(j);
 	check_users(m, j);

@@ -84,6 +84,14 @@ static int find_users(struct osh_monitor *m)
 	return 0;
 }
 
+bool osh_monitor_sees_host_pids(void)
+{
+	const uint32_t first = 0xeffffffc; /* PROC_PID_INIT_INO of the kernel */
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == first;
+}
+
 /* ---- places ---- */
 
 static int make_dir(const char *path, mode_t mode)
@@ -289,6 +297,12 @@ static int open_fence(struct osh_monitor *m)
 	r = osh_kern_sandbox_list(m->kern, generation_floor, m);
 	if (r < 0)
 		return osh_log_err(r, "cannot read the sandboxes in the kernel's tables");
+	return 0;
+}
+
+/* What ran while there was no daemon is in the ring; whose it is, is known from here on. */
+static int listen_to_fence(struct osh_monitor *m)
+{
 	return osh_src_add(m->loop, &m->kern_src, osh_kern_events_fd(m->kern), EPOLLIN, 0,
 			   on_kernel, "kernel events");
 }
@@ -430,6 +444,11 @@ static int start(struct osh_monitor *m)
 	if (r < 0)
 		return osh_log_err(r, "cannot give up what the monitor does not need");
 	r = find_users(m);
+	if (!osh_monitor_sees_host_pids())
+		osh_log_error(
+			"this is not the host's pid namespace: process numbers of the kernel mean "
+			"nothing here, no program can be identified and every entry of a policy "
+			"denies");
 	if (r == 0)
 		r = make_places(m);
 	if (r == 0)
@@ -452,6 +471,8 @@ static int start(struct osh_monitor *m)
 		r = wait_for_canary(m);
 	if (r == 0)
 		r = osh_sandboxes_adopt(m);
+	if (r == 0)
+		r = listen_to_fence(m);
 	if (r == 0)
 		r = osh_api_start(m);
 	return r;

@@ -307,6 +307,8 @@ void osh_notify(const char *state);
 void osh_notify_fd(const char *state, int send_fd);
 
 /* monitor.c */
+/* The kernel's programs tell process numbers of the first pid namespace. */
+bool osh_monitor_sees_host_pids(void);
 int osh_monitor_main(struct osh_config *take_cfg);
 
 #endif

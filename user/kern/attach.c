@@ -127,6 +127,13 @@ static int attach_one(struct osh_kern *kern, size_t i, const struct osh_kern_opt
 	}
 	if (def->place == PLACE_TAINT_SYSCALL)
 		return attach_watch(kern, i, path);
+	if (kern->pin_dir && kern->adopted && def->place == PLACE_DAEMON) {
+		r = osh_kern_old_keep(path, kern->cgroup_id[def->place]);
+		if (r == 0)
+			r = osh_kern_old_refresh(kern->pin_dir, def->name, prog);
+		if (r < 0)
+			return r;
+	}
 	if (kern->pin_dir && is_cgroup(def->place)) {
 		link = pinned_link(kern, path, kern->cgroup_id[def->place]);
 		if (link) {

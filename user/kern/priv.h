@@ -103,4 +103,11 @@ int osh_name_drop(struct osh_kern *kern, uint32_t sandbox);
 int osh_kmap_each(int fd, void *key, size_t key_size, unsigned int max,
 		  int (*fn)(const void *key, void *arg), void *arg);
 
+struct bpf_program;
+/* old.c: keep what is pinned at @path if it hangs on another cgroup than @cgroup_id. */
+int osh_kern_old_keep(const char *path, uint64_t cgroup_id) OSH_MUST_CHECK;
+/* Links kept of @name: today's program, or gone if their cgroup has no socket any more. */
+int osh_kern_old_refresh(const char *pin_dir, const char *name,
+			 struct bpf_program *prog) OSH_MUST_CHECK;
+
 #endif
