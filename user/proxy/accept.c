@@ -187,21 +187,19 @@ static void use_reserve(struct osh_px_listener *l)
 void osh_px_on_listener(struct osh_src *src, uint32_t events)
 {
 	struct osh_px_listener *l = osh_container_of(src, struct osh_px_listener, src);
+	bool shedding = is_full(l->box) && l->yielded;
+	int fd;
 
 	(void)events;
-	if (!is_full(l->box)) {
-		l->yielded = false;
-	} else if (!l->yielded) {
-		/* another worker may have room; who is still there after that is told */
-		l->yielded = true;
-		pause_listener(l, YIELD_MS);
-		return;
-	} else {
-		l->yielded = false;
-	}
+	l->yielded = false;
 	for (int i = 0; i < BATCH; i++) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
+		if (!shedding && is_full(l->box)) {
+			/* another worker may have room, or some end here; who still waits then is told */
+			l->yielded = true;
+			pause_listener(l, YIELD_MS);
+			return;
+		}
+		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd >= 0) {
 			accepted(l->box, fd);
 			continue;
