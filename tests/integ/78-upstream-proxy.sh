@@ -104,7 +104,7 @@ dns_start
 ( umask 077; printf 'corp:%s\n' $SECRET >"$W/auth" )
 # proxy MORE-LINES: configuration with the proxy
 proxy() { CONFIG_MORE="workers: 1
-timeouts_ms: { upstream_proxy: ${PROXY_MS:-8000}, upstream_idle: 1500 }
+timeouts_ms: { upstream_proxy: ${PROXY_MS:-8000}, upstream_idle: 1500, upstream_age: ${AGE:-60000} }
 upstream_proxy:
   https: ${PROXY:-http://proxy.corp.test:3128}
 $1"; }
@@ -201,9 +201,10 @@ check "without a word to the proxy" is "$(asked)" "$n"
 curl_ http://plain.corp.test/zen; check "plain HTTP is not sent there unasked" has '"error":"upstream_unreachable"' "$W/out"
 ask plain.corp.test 80 'GET /zen HTTP/1.1\r\nHost: plain.corp.test\r\nConnection: close\r\n\r\n'
 check "but in a tunnel it is" has "$ok" "$W/out"
+in_log() { logs box -n 20; grep -q "reason_code=upstream_proxy.*$1\|$1.*reason_code=upstream_proxy" "$W/logs"; }
 says() { # WHAT TEXT: in the answer (explicit) and in the log
 	check "$1: says so" has "\"message\":\"$2\"" "$W/out"
-	logs box -n 20; check "$1: logged" grep -q "reason_code=upstream_proxy.*$2\|$2.*reason_code=upstream_proxy" "$W/logs"
+	check "$1: logged" until_ok in_log "$2"
 }
 ask api.corp.test 8443; check "not allowed by the proxy: 502" has ' 502 ' "$W/out"; says forbidden 'the upstream proxy does not allow this destination (403)'
 ask dead.corp.test 443; says unreachable 'the upstream proxy cannot reach the destination (503)'
@@ -219,7 +220,7 @@ check "no role was restarted" has_not 'ended by' "$W/openshelld.log"
 
 # ---- other configurations
 again() { kill "$DAEMON"; wait "$DAEMON" 2>/dev/null; daemon_start; }
-proxy "$AUTH
+AGE=1 proxy "$AUTH
   http: http://10.77.0.2:3128/
   connect_by_hostname: true
   no_proxy: [10.99.0.0/24]"
@@ -228,6 +229,8 @@ curl_ http://plain.corp.test/zen; check "plain HTTP through the proxy when http 
 check "by its name" logged '^CONNECT plain.corp.test:80 '
 bare https://api.corp.test/zen; check "by name: passes" has "$ok" "$W/out"
 check "by name: squid was asked for it" logged '^CONNECT api.corp.test:443 200'
+n=$(asked); for _ in 1 2 3; do curl_ https://api.corp.test/zen; done
+check "pooled tunnels end with their age" is "$(asked)" $((n + 3))
 ask pinned.corp.test 444; check "allowed_ips: by address all the same" logged "^CONNECT $ORIGIN4:444 "
 has_not 'pinned.corp.test:444' "$W/squid/access" || die "a name for which addresses are prescribed was left to the proxy"
 n=$(asked); ask meta.evil.test 443; check "by name: checked here all the same" has 'blocked: internal address' "$W/out"

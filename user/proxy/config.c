@@ -38,12 +38,16 @@ static const struct member limits[] = {
 #f, offsetof(struct osh_px_timeouts, f##_ms), d, 1, 86400000 \
 	}
 static const struct member timeouts[] = {
-	TIMEOUT(head, 30000),		TIMEOUT(idle, 120000),	       TIMEOUT(handshake, 15000),
-	TIMEOUT(sniff, 60000),		TIMEOUT(deny_sniff, 300),      TIMEOUT(identity, 5000),
-	TIMEOUT(resolve, 10000),	TIMEOUT(dial, 15000),	       TIMEOUT(dial_stagger, 250),
-	TIMEOUT(upstream_proxy, 30000), TIMEOUT(body, 60000),	       TIMEOUT(response, 300000),
-	TIMEOUT(stream, 300000),	TIMEOUT(tunnel, 7200000),      TIMEOUT(half_close, 120000),
-	TIMEOUT(linger, 2000),		TIMEOUT(upstream_idle, 60000), TIMEOUT(dns_tcp, 10000),
+	TIMEOUT(head, 30000),	       TIMEOUT(idle, 120000),
+	TIMEOUT(handshake, 15000),     TIMEOUT(sniff, 60000),
+	TIMEOUT(deny_sniff, 300),      TIMEOUT(identity, 5000),
+	TIMEOUT(resolve, 10000),       TIMEOUT(dial, 15000),
+	TIMEOUT(dial_stagger, 250),    TIMEOUT(upstream_proxy, 30000),
+	TIMEOUT(body, 60000),	       TIMEOUT(response, 300000),
+	TIMEOUT(stream, 300000),       TIMEOUT(tunnel, 7200000),
+	TIMEOUT(half_close, 120000),   TIMEOUT(linger, 2000),
+	TIMEOUT(upstream_idle, 60000), TIMEOUT(upstream_age, 600000),
+	TIMEOUT(dns_tcp, 10000),
 };
 
 static void set_u32(void *base, const struct member *m, uint32_t v)

@@ -265,6 +265,7 @@ static void dial_won(struct osh_px_dial *d, struct osh_px_up *up)
 	osh_list_del(&up->node);
 	up->dial = NULL;
 	up->state = OSH_PX_UP_CONNECTED;
+	up->dialled_ms = osh_loop_now_ms(c->box->px->loop);
 	up->conn = c;
 	c->up = up;
 	c->dial_error = 0;
@@ -619,6 +620,7 @@ static struct osh_px_up *from_pool(struct osh_px_conn *c, bool tls)
 {
 	struct osh_px_origin *o = osh_px_origin_get(c->site, c->who, c->port, tls,
 						    osh_px_hop_is_plain(c));
+	uint64_t now = osh_loop_now_ms(c->box->px->loop);
 
 	if (!o)
 		return NULL;
@@ -626,7 +628,8 @@ static struct osh_px_up *from_pool(struct osh_px_conn *c, bool tls)
 	while (!osh_list_is_empty(&o->idle)) {
 		struct osh_px_up *up = osh_list_entry(o->idle.next, struct osh_px_up, node);
 
-		if (osh_px_up_still_permitted(c, up))
+		if (now - up->dialled_ms <= c->box->px->cfg.timeouts.upstream_age_ms &&
+		    osh_px_up_still_permitted(c, up))
 			return up;
 		osh_px_up_free(up, false);
 	}

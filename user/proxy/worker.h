@@ -282,7 +282,7 @@ struct osh_px_up {
 	bool used; /* carried a request before: may be stale */
 	bool trimmed;
 	uint64_t generation; /* whose address check it passed */
-	uint64_t idle_since_ms;
+	uint64_t idle_since_ms, dialled_ms;
 };
 
 /* Attempts to reach an upstream: all addresses, or those of the upstream proxy. */
