@@ -7,6 +7,7 @@
 #include "sys/flow.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -15,6 +16,8 @@ enum {
 	SWEEP_MS = 1000,
 	KICK_MS = 10,
 	KICK_BYTES = 64 * 1024, /* a small part of the ring */
+	MALLOC_KEEP_BYTES = 4 * 1024 * 1024,
+	MALLOC_STEP_BYTES = 1024 * 1024,
 };
 
 const char *const osh_proxy_syscalls[] = {
@@ -194,6 +197,10 @@ int osh_px_new(int take_monitor_fd, const struct osh_px_hooks *hooks, struct osh
 		close(take_monitor_fd);
 		return -ENOMEM;
 	}
+	/* buffers of TLS records come and go: not from and to the kernel each time */
+	(void)mallopt(M_MMAP_THRESHOLD, MALLOC_KEEP_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_BYTES);
+	(void)mallopt(M_TOP_PAD, MALLOC_STEP_BYTES);
 	/* splice() knows no MSG_NOSIGNAL */
 	(void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	px->hooks = hooks ? *hooks : kernel;

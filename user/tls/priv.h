@@ -7,11 +7,14 @@
 
 #include "tls/env.h"
 
+struct osh_chains;
+
 struct osh_tls_env {
 	SSL_CTX *server, *client;
 	EVP_PKEY *key;
 	unsigned char spki[OSH_MINT_SPKI_BYTES];
 	size_t trusted;
+	struct osh_chains *chains; /* verified before */
 	BIO_METHOD *bio;
 	struct osh_chan *owner; /* whose bytes are in scratch; NULL: nobody's */
 	size_t scratch_len;
@@ -31,7 +34,9 @@ BIO_METHOD *osh_chan_bio_method(void);
 void osh_chan_push(struct osh_chan *c);
 
 /* verify.c */
-int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, size_t *ret_count);
+int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, struct osh_chains **ret_chains,
+		     size_t *ret_count);
+struct osh_chains *osh_chains_free(struct osh_chains *chains);
 int osh_verify_expect(SSL *ssl, struct osh_str host);
 
 /* leaf.c */

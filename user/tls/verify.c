@@ -7,6 +7,7 @@
 #include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <time.h>
 
 /*
  * Upstream verification: chain to a certificate of the bundle (no partial chains), name or address
@@ -14,7 +15,11 @@
  * revoked ends the handshake; a missing one does unless the certificate says must-staple.
  */
 
-enum { OCSP_SKEW_S = 300, OCSP_MAX_AGE_S = -1 };
+enum {
+	OCSP_SKEW_S = 300,
+	OCSP_MAX_AGE_S = -1,
+	HOST_FLAGS = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
+};
 
 static bool is_must_staple(X509 *cert)
 {
@@ -122,19 +127,157 @@ static int load_trust(X509_STORE *store, struct osh_str pem, size_t *ret_count)
 	return r;
 }
 
-int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, size_t *ret_count)
+/* ---- chains seen before ---- */
+
+/*
+ * Upstreams show the same certificates again and again, and the signatures in them stay what they
+ * are: a chain that was verified is remembered by the digest of every certificate that was shown.
+ * What depends on the connection or on time is looked at each time all the same: the name, the
+ * validity of each certificate of the chain, and the stapled answer (on_status()).
+ */
+enum {
+	CHAINS = 256,
+	CHAIN_S = 3600,
+	CHAIN_HASH = 32,
+};
+
+struct osh_chains {
+	struct chain {
+		unsigned char shown[CHAIN_HASH];
+		time_t until; /* 0: empty */
+		STACK_OF(X509) * certs; /* leaf to trust anchor; owned */
+	} e[CHAINS];
+};
+
+struct osh_chains *osh_chains_free(struct osh_chains *chains)
+{
+	for (size_t i = 0; chains && i < CHAINS; i++)
+		sk_X509_pop_free(chains->e[i].certs, X509_free);
+	free(chains);
+	return NULL;
+}
+
+static bool digest_add(EVP_MD_CTX *md, X509 *cert)
+{
+	unsigned char one[CHAIN_HASH];
+
+	return X509_digest(cert, EVP_sha256(), one, NULL) == 1 &&
+	       EVP_DigestUpdate(md, one, sizeof(one)) == 1;
+}
+
+static bool digest_shown(X509_STORE_CTX *ctx, unsigned char ret[CHAIN_HASH])
+{
+	STACK_OF(X509) *rest = X509_STORE_CTX_get0_untrusted(ctx);
+	X509 *leaf = X509_STORE_CTX_get0_cert(ctx);
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool ok = md && leaf && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1 &&
+		  digest_add(md, leaf);
+
+	for (int i = 0; ok && i < sk_X509_num(rest); i++)
+		ok = digest_add(md, sk_X509_value(rest, i));
+	ok = ok && EVP_DigestFinal_ex(md, ret, NULL) == 1;
+	EVP_MD_CTX_free(md);
+	return ok;
+}
+
+static bool all_valid_now(STACK_OF(X509) * certs)
+{
+	for (int i = 0; i < sk_X509_num(certs); i++) {
+		X509 *x = sk_X509_value(certs, i);
+
+		/* 0: cannot be read */
+		if (X509_cmp_current_time(X509_get0_notBefore(x)) >= 0 ||
+		    X509_cmp_current_time(X509_get0_notAfter(x)) <= 0)
+			return false;
+	}
+	return sk_X509_num(certs) > 0;
+}
+
+/* The check that X509_verify_cert() makes of what osh_verify_expect() has set; none set: false. */
+static bool is_for_expected(X509_STORE_CTX *ctx, X509 *leaf)
+{
+	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
+	const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
+	char *ip = X509_VERIFY_PARAM_get1_ip_asc(param);
+	bool ok = host || ip;
+
+	if (host && X509_check_host(leaf, host, 0, HOST_FLAGS, NULL) != 1)
+		ok = false;
+	if (ip && X509_check_ip_asc(leaf, ip, 0) != 1)
+		ok = false;
+	OPENSSL_free(ip);
+	return ok;
+}
+
+static bool recall(X509_STORE_CTX *ctx, struct chain *e, const unsigned char shown[CHAIN_HASH],
+		   time_t now)
+{
+	STACK_OF(X509) * certs;
+
+	if (now >= e->until || now < e->until - CHAIN_S ||
+	    memcmp(e->shown, shown, CHAIN_HASH) != 0 || !all_valid_now(e->certs) ||
+	    !is_for_expected(ctx, X509_STORE_CTX_get0_cert(ctx)))
+		return false;
+	certs = X509_chain_up_ref(e->certs);
+	if (!certs)
+		return false;
+	X509_STORE_CTX_set0_verified_chain(ctx, certs);
+	X509_STORE_CTX_set_error(ctx, X509_V_OK);
+	return true;
+}
+
+static void keep(X509_STORE_CTX *ctx, struct chain *e, const unsigned char shown[CHAIN_HASH],
+		 time_t now)
+{
+	STACK_OF(X509) *certs = X509_STORE_CTX_get1_chain(ctx);
+
+	if (!certs)
+		return;
+	sk_X509_pop_free(e->certs, X509_free);
+	e->certs = certs;
+	memcpy(e->shown, shown, CHAIN_HASH);
+	e->until = now + CHAIN_S;
+}
+
+/* Instead of X509_verify_cert(), and by it whenever in doubt. */
+static int on_verify(X509_STORE_CTX *ctx, void *arg)
+{
+	struct osh_chains *chains = arg;
+	unsigned char shown[CHAIN_HASH];
+	time_t now = time(NULL);
+	struct chain *e;
+	int r;
+
+	if (!digest_shown(ctx, shown))
+		return X509_verify_cert(ctx);
+	e = &chains->e[shown[0] % CHAINS];
+	if (recall(ctx, e, shown, now))
+		return 1;
+	r = X509_verify_cert(ctx);
+	if (r == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK)
+		keep(ctx, e, shown, now);
+	return r;
+}
+
+int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, struct osh_chains **ret_chains,
+		     size_t *ret_count)
 {
 	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(client);
+	struct osh_chains *chains;
 	int r = load_trust(SSL_CTX_get_cert_store(client), trust_pem, ret_count);
 
 	if (r < 0)
 		return r;
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-						       X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	chains = calloc(1, sizeof(*chains));
+	if (!chains)
+		return -ENOMEM;
+	X509_VERIFY_PARAM_set_hostflags(param, HOST_FLAGS);
 	SSL_CTX_set_verify(client, SSL_VERIFY_PEER, NULL);
 	SSL_CTX_set_verify_depth(client, 8);
+	SSL_CTX_set_cert_verify_callback(client, on_verify, chains);
 	SSL_CTX_set_tlsext_status_type(client, TLSEXT_STATUSTYPE_ocsp);
 	SSL_CTX_set_tlsext_status_cb(client, on_status);
+	*ret_chains = chains;
 	return 0;
 }
 

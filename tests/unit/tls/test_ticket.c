@@ -101,6 +101,34 @@ static void resumes_on_another_worker(void **state)
 	worker_fini(&b);
 }
 
+/* A handshake that must not succeed; what the client says about it. */
+static int refused(struct worker *client, struct worker *server, const char *host,
+		   struct osh_tls_sessions *sessions)
+{
+	struct osh_chan c, s;
+	int fd[2], rc = -EAGAIN, rs = -EAGAIN;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	osh_chan_init(&c, client->env, fd[0]);
+	osh_chan_init(&s, server->env, fd[1]);
+	assert_int_equal(osh_chan_client(&c, osh_str(host), sessions), 0);
+	assert_int_equal(osh_chan_server(&s, server->scope, server->leaf), 0);
+	for (int i = 0; i < 6; i++) {
+		osh_chan_event(&c, EPOLLIN);
+		osh_chan_event(&s, EPOLLIN);
+		if (rc == -EAGAIN)
+			rc = osh_chan_handshake(&c);
+		(void)osh_chan_flush(&c);
+		if (rs == -EAGAIN)
+			rs = osh_chan_handshake(&s);
+		(void)osh_chan_flush(&s);
+	}
+	assert_true(rs < 0);
+	osh_chan_close(&c, true);
+	osh_chan_close(&s, true);
+	return rc;
+}
+
 /* Full handshake at @b with a ticket of @a? */
 static void assert_strange(struct worker *a, struct worker *b, const char *host)
 {
@@ -143,29 +171,26 @@ static void other_hosts_take_none(void **state)
 	assert_strange(&a, &b, "two.test");
 	/* the client still says "one.test": the ticket would fit but for the authorised host */
 	assert_false(visit(&a, &a, "one.test", &kept));
-	struct osh_chan c, s;
-	int fd[2], rc = -EAGAIN, rs = -EAGAIN;
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-	osh_chan_init(&c, a.env, fd[0]);
-	osh_chan_init(&s, b.env, fd[1]);
-	assert_int_equal(osh_chan_client(&c, OSH_STR("one.test"), &kept), 0);
-	assert_int_equal(osh_chan_server(&s, b.scope, b.leaf), 0);
-	for (int i = 0; i < 6; i++) {
-		osh_chan_event(&c, EPOLLIN);
-		osh_chan_event(&s, EPOLLIN);
-		if (rc == -EAGAIN)
-			rc = osh_chan_handshake(&c);
-		(void)osh_chan_flush(&c);
-		if (rs == -EAGAIN)
-			rs = osh_chan_handshake(&s);
-		(void)osh_chan_flush(&s);
-	}
-	assert_int_equal(rc, -EKEYREJECTED); /* a full handshake, with the other certificate */
-	assert_true(rs < 0);
-	osh_chan_close(&c, true);
-	osh_chan_close(&s, true);
+	assert_int_equal(refused(&a, &b, "one.test", &kept), -EKEYREJECTED); /* a full handshake */
 	osh_tls_sessions_clear(&kept);
+	worker_fini(&a);
+	worker_fini(&b);
+}
+/* What is remembered of a verified certificate is its chain, not that it was for this host. */
+static void chains_seen_before(void **state)
+{
+	struct worker a = { 0 }, b = { 0 };
+
+	(void)state;
+	worker_init(&a, &seed, 7, ca, "one.test");
+	worker_init(&b, &seed, 7, other_ca, "one.test");
+	assert_false(visit(&a, &a, "one.test", NULL));
+	assert_int_equal(refused(&a, &a, "two.test", NULL), -EKEYREJECTED);
+	assert_int_equal(refused(&a, &a, "192.0.2.1", NULL), -EKEYREJECTED);
+	assert_false(visit(&a, &a, "one.test", NULL));
+	/* and what was not verified is not remembered */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(refused(&a, &b, "one.test", NULL), -EKEYREJECTED);
 	worker_fini(&a);
 	worker_fini(&b);
 }
@@ -231,6 +256,7 @@ int main(void)
 		cmocka_unit_test(resumes_on_another_worker),
 		cmocka_unit_test(other_scopes_take_none),
 		cmocka_unit_test(other_hosts_take_none),
+		cmocka_unit_test(chains_seen_before),
 		cmocka_unit_test(keys_change),
 		cmocka_unit_test(seeds_advance),
 	};
