@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define OSH_ABI_VERSION 3
+#define OSH_ABI_VERSION 4
 
 /* ---- ceilings ---- */
 #define OSH_LINEAGE_MAX 16 /* ancestors kept per task */
