@@ -20,22 +20,29 @@
 #define OSH_SCRIPT_MAX	512 /* path of a "#!" script, with the NUL */
 #define OSH_PATH_DEPTH	64 /* components walked */
 #define OSH_SANDBOX_MAX 1024
-#define OSH_EXE_MAX	32768 /* executables known at a time, all sandboxes */
 #define OSH_EXE_PER_SANDBOX \
 	8192 /* further ones stay unknown (exe id 0): a sandbox starves only
 			       itself; files on writable mounts get half of it */
 #define OSH_EXE_PRESSURE     (OSH_EXE_PER_SANDBOX / 4) /* so many call for a sweep */
 #define OSH_EXE_SETTLE_MS    100 /* far above the tick that file times are taken from */
 #define OSH_TASK_PER_SANDBOX 8192 /* further ones have no identity and are denied */
-#define OSH_TASK_MAX	     65536
-#define OSH_FLOW_MAX	     16384 /* connections the daemon has not fetched yet */
-#define OSH_PEER_MAX	     65536 /* connected sockets that can tell whom they asked for */
 /* One sandbox cannot use up what all share: beyond these it fails alone. */
 #define OSH_FLOW_PER_SANDBOX 4096
 #define OSH_PEER_PER_SANDBOX \
 	16384 /* further sockets are told our listener's address as their peer's */
-#define OSH_EVENT_RING (2 * 1024 * 1024) /* bytes */
-#define OSH_EVENT_FREE (OSH_EVENT_RING / 4) /* as long as less waits, nobody counts */
+/*
+ * So many sandboxes can use up their shares at a time; the tables are sized by it when they are made.
+ * Executables and processes take memory as they come (1.8 kB and 0.3 kB each), connections not yet
+ * fetched and sockets, for speed, all at once: 2.6 MB per share.
+ */
+#define OSH_SHARES_DEFAULT 8
+#define OSH_SHARES_MAX	   256
+#define OSH_EXE_MAX	   (OSH_SHARES_DEFAULT * OSH_EXE_PER_SANDBOX) /* these: unless set otherwise */
+#define OSH_TASK_MAX	   (OSH_SHARES_DEFAULT * OSH_TASK_PER_SANDBOX)
+#define OSH_FLOW_MAX	   (OSH_SHARES_DEFAULT * OSH_FLOW_PER_SANDBOX)
+#define OSH_PEER_MAX	   (OSH_SHARES_DEFAULT * OSH_PEER_PER_SANDBOX)
+#define OSH_EVENT_RING	   (2 * 1024 * 1024) /* bytes */
+#define OSH_EVENT_FREE	   (OSH_EVENT_RING / 4) /* as long as less waits, nobody counts */
 #define OSH_EVENTS_PER_S \
 	500 /* of one sandbox when more waits; further ones are lost, and counted */
 #define OSH_NAME_MAX	262144 /* host names known at a time, all sandboxes */

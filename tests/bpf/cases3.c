@@ -414,10 +414,36 @@ static void share_flows(struct kt *kt, struct kt_sandbox *loud, struct kt_sandbo
 	CHECK(usage.flows <= 16);
 }
 
+static int find_tasks(const struct osh_kern_map_info *info, void *arg)
+{
+	if (strcmp(info->name, "osh_tasks") == 0)
+		*(uint32_t *)arg = info->max_entries;
+	return 0;
+}
+
+/* Tables are as large as asked for when they are made, and stay as they are for the next daemon. */
+static void map_sizes(struct kt *kt)
+{
+	uint32_t n = 0;
+
+	CHECK(osh_kern_map_each(kt->kern, find_tasks, &n) == 0);
+	CHECK(n == OSH_SHARES_DEFAULT * OSH_TASK_PER_SANDBOX);
+	kt->opts.shares = 2;
+	NEED(kt_restart(kt) == 0);
+	CHECK(osh_kern_map_each(kt->kern, find_tasks, &n) == 0);
+	CHECK(n == OSH_SHARES_DEFAULT * OSH_TASK_PER_SANDBOX);
+	kt->kern = osh_kern_free(kt->kern);
+	NEED(osh_kern_unpin(kt->pin_dir) == 0);
+	NEED(kt_restart(kt) == 0);
+	CHECK(osh_kern_map_each(kt->kern, find_tasks, &n) == 0);
+	CHECK(n == 2 * OSH_TASK_PER_SANDBOX);
+}
+
 void case_shares(struct kt *kt)
 {
 	struct kt_sandbox loud, quiet;
 
+	map_sizes(kt);
 	NEED(kt_sandbox_make(kt, &loud) == 0 && kt_sandbox_make(kt, &quiet) == 0);
 	share_events(kt, &loud, &quiet);
 	if (!kt_failures)

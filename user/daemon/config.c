@@ -5,6 +5,7 @@
 
 #include "daemon/proxyconf.h"
 #include "http/chain.h"
+#include "openshell/abi.h"
 #include "policy/schema.h"
 #include "proxy/config.h"
 #include "sys/fs.h"
@@ -156,6 +157,7 @@ static const struct osh_key top_keys[] = {
 	OSH_KEY_CALL("timeouts_ms", OSH_KEY_MAP, 0, set_timeouts),
 	OSH_KEY_CALL("limits", OSH_KEY_MAP, 0, set_limits),
 	U32("names_per_sandbox", names_per_sandbox),
+	U32("kernel_shares", kernel_shares),
 	{ 0 },
 };
 
@@ -184,6 +186,7 @@ static void set_defaults(struct osh_config *cfg)
 	cfg->log.ocsf_file_bytes = 64 << 20;
 	cfg->log.ocsf_files = 4;
 	cfg->names_per_sandbox = 4096;
+	cfg->kernel_shares = OSH_SHARES_DEFAULT;
 	osh_buf_init(&cfg->upstream.auth, OSH_CHAIN_AUTH_MAX, OSH_BUF_SECRET);
 }
 
@@ -239,6 +242,9 @@ static void check(const struct osh_config *cfg, struct osh_diag *diag)
 	    !osh_str_is(cfg->kernel_deny, "all"))
 		osh_diag_err(diag, 0, 0, "kernel_deny must be none, non_web or all, got %s",
 			     osh_quote(cfg->kernel_deny));
+	if (!cfg->kernel_shares || cfg->kernel_shares > OSH_SHARES_MAX)
+		osh_diag_err(diag, 0, 0, "kernel_shares must be in 1..%d, got %u", OSH_SHARES_MAX,
+			     cfg->kernel_shares);
 	check_proxy(cfg, diag);
 	if (cfg->log.segment_bytes < 65536 || cfg->log.segments < 2)
 		osh_diag_err(

@@ -271,6 +271,7 @@ static int open_fence(struct osh_monitor *m)
 		.pin_dir = m->cfg.bpf_dir.p,
 		.explicit_port = m->cfg.proxy_port,
 		.deny_errno = deny_errno(&m->cfg),
+		.shares = m->cfg.kernel_shares,
 	};
 	int r = osh_cgroup_open(&m->cg, m->cfg.agent_cgroup.p, m->cfg.use_delegated);
 

@@ -65,8 +65,8 @@ int osh_kern_exe_each(struct osh_kern *kern, uint32_t sandbox,
 	struct exe_walk w = { .kern = kern, .sandbox = sandbox, .fn = fn, .arg = arg };
 	uint32_t key;
 
-	return osh_kmap_each(kern->map_fd[KMAP_EXES], &key, sizeof(key), 2 * OSH_EXE_MAX, exe_one,
-			     &w);
+	return osh_kmap_each(kern->map_fd[KMAP_EXES], &key, sizeof(key),
+			     2 * kern->map_max[KMAP_EXES], exe_one, &w);
 }
 
 struct task_walk {
@@ -97,8 +97,8 @@ int osh_kern_task_each(struct osh_kern *kern, uint32_t sandbox,
 	struct task_walk w = { .kern = kern, .sandbox = sandbox, .fn = fn, .arg = arg };
 	uint32_t key;
 
-	return osh_kmap_each(kern->map_fd[KMAP_TASKS], &key, sizeof(key), 2 * OSH_TASK_MAX,
-			     task_one, &w);
+	return osh_kmap_each(kern->map_fd[KMAP_TASKS], &key, sizeof(key),
+			     2 * kern->map_max[KMAP_TASKS], task_one, &w);
 }
 
 static int drop_task(pid_t tgid, const struct osh_task *task, void *arg)
@@ -210,7 +210,7 @@ static int sweep_one(const struct osh_exe *exe, void *arg)
 struct tally {
 	struct osh_kern *kern;
 	struct ids exes, tasks; /* sandbox of each, sorted */
-	uint64_t *flows; /* network namespace of each, OSH_FLOW_MAX at most */
+	uint64_t *flows; /* network namespace of each */
 	size_t nflows;
 };
 
@@ -219,7 +219,7 @@ static int collect_flow(const void *key, void *arg)
 	const struct osh_flow_key *k = key;
 	struct tally *t = arg;
 
-	if (t->nflows < OSH_FLOW_MAX)
+	if (t->nflows < t->kern->map_max[KMAP_FLOWS])
 		t->flows[t->nflows++] = k->netns_cookie;
 	return 0;
 }
@@ -228,11 +228,11 @@ static int collect_flows(struct tally *t)
 {
 	struct osh_flow_key key;
 
-	t->flows = calloc(OSH_FLOW_MAX, sizeof(*t->flows));
+	t->flows = calloc(t->kern->map_max[KMAP_FLOWS], sizeof(*t->flows));
 	if (!t->flows)
 		return -ENOMEM;
-	return osh_kmap_each(t->kern->map_fd[KMAP_FLOWS], &key, sizeof(key), 2 * OSH_FLOW_MAX,
-			     collect_flow, t);
+	return osh_kmap_each(t->kern->map_fd[KMAP_FLOWS], &key, sizeof(key),
+			     2 * t->kern->map_max[KMAP_FLOWS], collect_flow, t);
 }
 
 static uint32_t flows_of(const struct tally *t, uint64_t netns_cookie)

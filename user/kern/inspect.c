@@ -268,5 +268,6 @@ int osh_kern_flow_sweep(struct osh_kern *kern, unsigned int age_ms)
 	if (now <= age)
 		return 0;
 	s.before_ns = now - age;
-	return osh_kmap_each(s.fd, &key, sizeof(key), 2 * OSH_FLOW_MAX, sweep_flow, &s);
+	return osh_kmap_each(s.fd, &key, sizeof(key), 2 * kern->map_max[KMAP_FLOWS], sweep_flow,
+			     &s);
 }

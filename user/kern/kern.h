@@ -39,6 +39,11 @@ struct osh_kern_opts {
 	uint16_t explicit_port; /* 127.0.0.1 and [::1]; 0: 3128 */
 	int deny_errno; /* of a denied connect; 0: ECONNREFUSED */
 	bool no_lsm; /* do not try the LSM programs */
+	/*
+	 * Sandboxes that can use up their share of the common tables at a time, 1..OSH_SHARES_MAX; 0:
+	 * OSH_SHARES_DEFAULT. Adopted tables keep the size they were made with.
+	 */
+	unsigned int shares;
 	enum osh_kern_taint taint;
 };
 

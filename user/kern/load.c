@@ -204,7 +204,44 @@ static int probe_modret(void)
 	return probe_type(BPF_PROG_TYPE_TRACING, BPF_MODIFY_RETURN, "security_unix_may_send");
 }
 
-static int check_same(int fd, const struct bpf_map *map)
+/* Tables that sandboxes have shares of. */
+static const struct {
+	enum kmap map;
+	uint32_t share;
+} shared_maps[] = {
+	{ KMAP_EXE_IDS, OSH_EXE_PER_SANDBOX }, { KMAP_EXES, OSH_EXE_PER_SANDBOX },
+	{ KMAP_TASKS, OSH_TASK_PER_SANDBOX },  { KMAP_FLOWS, OSH_FLOW_PER_SANDBOX },
+	{ KMAP_PEERS, OSH_PEER_PER_SANDBOX },
+};
+
+static int size_maps(struct osh_kern *kern, unsigned int shares)
+{
+	if (!shares)
+		shares = OSH_SHARES_DEFAULT;
+	if (shares > OSH_SHARES_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(shared_maps); i++) {
+		const char *name = osh_kmap_names[shared_maps[i].map];
+		struct bpf_map *map = bpf_object__find_map_by_name(kern->obj, name);
+		int r = map ? bpf_map__set_max_entries(map, shares * shared_maps[i].share)
+			    : -ENOENT;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* A predecessor's table may have another size: that of its setting. */
+static bool has_size(enum kmap which, uint32_t entries, const struct bpf_map *map)
+{
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(shared_maps); i++)
+		if (shared_maps[i].map == which)
+			return entries && entries % shared_maps[i].share == 0;
+	return entries == bpf_map__max_entries(map);
+}
+
+static int check_same(int fd, enum kmap which, const struct bpf_map *map)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 len = sizeof(info);
@@ -212,8 +249,7 @@ static int check_same(int fd, const struct bpf_map *map)
 	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
 		return -errno;
 	if (info.type != bpf_map__type(map) || info.key_size != bpf_map__key_size(map) ||
-	    info.value_size != bpf_map__value_size(map) ||
-	    info.max_entries != bpf_map__max_entries(map))
+	    info.value_size != bpf_map__value_size(map) || !has_size(which, info.max_entries, map))
 		return -EPROTO;
 	return 0;
 }
@@ -253,7 +289,7 @@ static int adopt_maps(struct osh_kern *kern, struct osh_diag *diag)
 	for (i = 0; r == 0 && found && i < KMAP_COUNT_; i++) {
 		struct bpf_map *map = bpf_object__find_map_by_name(kern->obj, osh_kmap_names[i]);
 
-		r = check_same(fds[i], map);
+		r = check_same(fds[i], (enum kmap)i, map);
 		if (r == 0)
 			r = bpf_map__reuse_fd(map, fds[i]);
 		if (r < 0)
@@ -332,6 +368,9 @@ static int try_load(struct osh_kern *kern, const struct osh_kern_opts *opts, con
 	r = find_parts(kern, opts, x);
 	if (r < 0)
 		return r;
+	r = size_maps(kern, opts->shares);
+	if (r < 0)
+		return r;
 	if (kern->pin_dir) {
 		r = adopt_maps(kern, diag);
 		if (r < 0)
@@ -344,6 +383,8 @@ static int try_load(struct osh_kern *kern, const struct osh_kern_opts *opts, con
 		kern->map_fd[i] = bpf_object__find_map_fd_by_name(kern->obj, osh_kmap_names[i]);
 		if (kern->map_fd[i] < 0)
 			return kern->map_fd[i];
+		kern->map_max[i] = bpf_map__max_entries(
+			bpf_object__find_map_by_name(kern->obj, osh_kmap_names[i]));
 	}
 	return 0;
 }

@@ -62,6 +62,7 @@ struct osh_kern {
 	char *pin_dir; /* NULL: nothing is pinned */
 	bool adopted;
 	int map_fd[KMAP_COUNT_]; /* the object's: not ours to close */
+	uint32_t map_max[KMAP_COUNT_]; /* entries it has room for */
 	struct bpf_program *prog[KPROG_MAX]; /* by osh_kprogs[] index; the object's */
 	struct bpf_link *link[KPROG_MAX]; /* NULL: not attached */
 	struct osh_kern_probe probe[KPROG_MAX];
