@@ -203,6 +203,7 @@ static __always_inline __u32 announce(struct bpf_sock_addr *ctx, struct osh_sb *
 	struct osh_flow_key key = { .netns_cookie = rec->netns_cookie };
 	struct osh_state *st = state_row();
 	struct osh_peer peer = {};
+	bool again = ctx->sk->mark;
 	int i, r = -1;
 
 	if (!st)
@@ -233,8 +234,8 @@ static __always_inline __u32 announce(struct bpf_sock_addr *ctx, struct osh_sb *
 	__builtin_memcpy(peer.addr, rec->dst, sizeof(peer.addr));
 	peer.port_be = rec->dst_port_be;
 	peer.family = rec->family;
-	if (!bpf_map_update_elem(&osh_peers, &rec->cookie, &peer, BPF_EXIST))
-		return 0; /* this socket's second connection */
+	if (again && !bpf_map_update_elem(&osh_peers, &rec->cookie, &peer, BPF_EXIST))
+		return 0; /* this socket's second connection: its row is there as a rule */
 	if (!charge(&sb->peer_count, OSH_PEER_PER_SANDBOX)) {
 		count(OSH_CTR_STORAGE_FULL);
 	} else if (bpf_map_update_elem(&osh_peers, &rec->cookie, &peer, BPF_ANY)) {

@@ -11,6 +11,7 @@ BPF_LICENSE;
 
 #define TCP_SYN_SENT 2
 #define TCP_CLOSE    7
+#define TCP_LISTEN   10
 
 static __always_inline int answer(struct bpf_sockopt *ctx, const struct osh_flow_rec *rec)
 {
@@ -46,7 +47,7 @@ int osh_sock_release(struct bpf_sock *sk)
 		return 1;
 	key.netns_cookie = bpf_get_netns_cookie(sk);
 	drop_peer(key.netns_cookie, bpf_get_socket_cookie(sk));
-	if (state == TCP_CLOSE || state == TCP_SYN_SENT) {
+	if (state == TCP_CLOSE || state == TCP_SYN_SENT || state == TCP_LISTEN) {
 		key.mark = mark;
 		(void)drop_flow(&key);
 	}

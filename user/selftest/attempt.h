@@ -38,7 +38,8 @@ osh_selftest_fn osh_st_literal, osh_st_metadata, osh_st_sni, osh_st_sni_split, o
 	osh_st_connect_sni, osh_st_connect_forms, osh_st_socks, osh_st_absolute, osh_st_fronting,
 	osh_st_post, osh_st_pipeline, osh_st_smuggle, osh_st_h2c, osh_st_fake_101, osh_st_paths,
 	osh_st_override, osh_st_listener, osh_st_impersonate, osh_st_port_reuse, osh_st_unspec_flow,
-	osh_st_dns_tunnel, osh_st_dns_tcp, osh_st_dns_other, osh_st_dot_quic, osh_st_other_port;
+	osh_st_kept_mark, osh_st_dns_tunnel, osh_st_dns_tcp, osh_st_dns_other, osh_st_dot_quic,
+	osh_st_other_port;
 
 /* ---- helpers (common.c) ---- */
 

@@ -404,6 +404,56 @@ enum osh_selftest_state osh_st_listener(const struct osh_selftest_env *env, char
 	return OSH_SELFTEST_CLOSED;
 }
 
+static int marked_fd; /* of osh_st_kept_mark() */
+
+static bool direct_with_mark(const struct osh_selftest_env *env, uint16_t port, char *detail)
+{
+	static const char *const addrs[] = { "198.18.0.1", "127.0.0.1" };
+
+	(void)env;
+	for (size_t i = 0; port != EXPLICIT_PORT && i < OSH_ARRAY_SIZE(addrs); i++) {
+		struct sockaddr_in to = osh_st_sin(addrs[i], port);
+
+		if (connect(marked_fd, (struct sockaddr *)&to, sizeof(to)) == 0) {
+			osh_st_say(detail, "connected to %s port %u, marked", addrs[i], port);
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * The fence knows a permitted connection by its socket's mark. The socket of one is dissolved, made to
+ * listen, and hands the mark on to what it accepts: with that, straight to our listeners.
+ */
+enum osh_selftest_state osh_st_kept_mark(const struct osh_selftest_env *env, char *detail)
+{
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct sockaddr_in to = osh_st_sin("0.0.0.0", env->raw_port), at;
+	osh_auto_close int fd = -1, client = -1, child = -1;
+	socklen_t len = sizeof(at);
+	unsigned int n = 0;
+
+	if (osh_st_resolve("198.18.0.1", env->host, &to.sin_addr) < 0)
+		return osh_st_open(detail, "the permitted name does not resolve");
+	fd = osh_st_connect(&to, sizeof(to));
+	if (fd < 0 || connect(fd, &none, sizeof(none)) < 0 || listen(fd, 1) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&at, &len) < 0)
+		return osh_st_open(detail, "cannot be tried: no connection, or no listening");
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	client = osh_st_connect(&at, sizeof(at));
+	child = client < 0 ? -1 : accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	if (child < 0 || connect(child, &none, sizeof(none)) < 0)
+		return osh_st_open(detail, "cannot be tried: nothing accepted");
+	osh_close_ptr(&fd); /* or it would be found among the listeners */
+	osh_st_deadline(child, 1000);
+	marked_fd = child;
+	if (each_listener(direct_with_mark, env, detail, &n))
+		return OSH_SELFTEST_OPEN;
+	osh_st_say(detail, "%u listeners, none takes it", n);
+	return OSH_SELFTEST_CLOSED;
+}
+
 /* Take a port of ours, to answer in our place to other programs of the sandbox. */
 static bool impersonate(const struct osh_selftest_env *env, uint16_t port, char *detail)
 {

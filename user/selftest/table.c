@@ -127,6 +127,7 @@ const struct osh_selftest_attempt osh_selftest_attempts[] = {
 	{ "the proxy's ports", "47", INSIDE, osh_st_impersonate },
 	{ "source port reuse", "46", INSIDE, osh_st_port_reuse },
 	{ "AF_UNSPEC on a permitted connection", "45", INSIDE, osh_st_unspec_flow },
+	{ "mark of a permitted connection", "43 46", INSIDE, osh_st_kept_mark },
 	{ "DNS tunnel", "21 22", INSIDE, osh_st_dns_tunnel },
 	{ "other name servers", "24", INSIDE, osh_st_dns_other },
 	{ "DNS over TCP", "24", INSIDE, osh_st_dns_tcp },
