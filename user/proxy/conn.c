@@ -193,6 +193,11 @@ static void on_client(struct osh_src *src, uint32_t events)
 	if (c->state == OSH_PX_CLOSED)
 		return;
 	osh_chan_event(&c->chan, events);
+	/* nobody is left for whom an upstream is being had; the steps of these states do not read */
+	if ((events & EPOLLHUP) && (c->state == OSH_PX_DIAL || c->state == OSH_PX_ROUTE)) {
+		osh_px_conn_close(c, true);
+		return;
+	}
 	osh_px_conn_run(c);
 }
 
