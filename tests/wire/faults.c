@@ -148,6 +148,97 @@ static void origin_ends(bool tls, bool rst)
 	check(harness_quiet(h, 3000), "nothing left of the origin's ends", 0);
 }
 
+/* ---- the same, counted on the wire: the TLS handshake and records are cut, too ---- */
+
+struct wire {
+	size_t cut; /* bytes the origin sends before it resets */
+	size_t sent;
+};
+
+/* What the origin has to say, up to the cut. false: cut, or nobody listens. */
+static bool say(int fd, BIO *out, struct wire *w)
+{
+	char buf[16384];
+	int n;
+
+	while ((n = BIO_read(out, buf, sizeof(buf))) > 0) {
+		size_t some = OSH_MIN((size_t)n, w->cut - w->sent);
+
+		if (some && send(fd, buf, some, MSG_NOSIGNAL) != (ssize_t)some)
+			return false;
+		w->sent += some;
+		if (some < (size_t)n)
+			return false;
+	}
+	return true;
+}
+
+static void *wire_origin(void *arg)
+{
+	struct wire *w = arg;
+	SSL *ssl = SSL_new(origin_ctx);
+	BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	int fd = tcp_accept(origin_fd, 5000);
+	bool answered = false;
+	char buf[16384];
+
+	SSL_set_bio(ssl, in, out);
+	SSL_set_accept_state(ssl);
+	while (fd >= 0 && !answered) {
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+		if (n <= 0)
+			break;
+		(void)BIO_write(in, buf, (int)n);
+		if (SSL_read(ssl, buf, sizeof(buf)) > 0) {
+			(void)SSL_write(ssl, response, sizeof(response) - 1);
+			answered = true;
+		}
+		if (!say(fd, out, w))
+			break;
+	}
+	SSL_free(ssl);
+	if (fd < 0)
+		return NULL;
+	if (answered)
+		(void)poll(NULL, 0, 20); /* or the reset would overtake a complete response */
+	reset_fd(fd);
+	return NULL;
+}
+
+static void origin_is_cut_on_the_wire(void)
+{
+	const char *get = "GET /a HTTP/1.1\r\nHost: api.test\r\n\r\n";
+	unsigned int whole = 0, failed_before = failed;
+	char buf[8192];
+
+	/* every third: bytes inside a record are alike, and each takes a handshake */
+	for (size_t cut = 0; cut < 4096 && whole < 3; cut += 3) {
+		struct wire w = { .cut = cut };
+		bool clean, complete;
+		pthread_t t;
+		SSL *ssl;
+		int fd;
+
+		pthread_create(&t, NULL, wire_origin, &w);
+		harness_transparent(h, 1, "api.test", 443);
+		fd = harness_connect(h);
+		ssl = client_tls(fd);
+		if (ssl)
+			(void)SSL_write(ssl, get, (int)strlen(get));
+		(void)read_all(fd, ssl, buf, sizeof(buf), &clean);
+		complete = strstr(buf, "\r\n0\r\n\r\n") != NULL;
+		check(complete || !strncmp(buf, "HTTP/1.1 502", 12) || !clean,
+		      "handshake or response cut on the wire", cut);
+		whole += complete;
+		SSL_free(ssl);
+		close(fd);
+		pthread_join(t, NULL);
+	}
+	check(whole == 3 || failed > failed_before, "the longest is whole", whole);
+	check(harness_quiet(h, 3000), "nothing left of them", 0);
+}
+
 static void client_ends(bool rst)
 {
 	for (size_t cut = 0; cut < sizeof(request); cut++) {
@@ -245,6 +336,108 @@ static void slow_heads_end(void)
 	close(fd);
 }
 
+/* @text in drops of a byte for as long as it is taken. */
+static void drip(int fd, const char *text, size_t n, const char *what)
+{
+	char buf[512];
+	size_t i = 0;
+
+	for (; i < n; i++) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		if (send(fd, text + i, 1, MSG_NOSIGNAL) < 0 || poll(&p, 1, 40) == 1)
+			break;
+	}
+	check(i < n, what, i);
+	while (recv(fd, buf, sizeof(buf), 0) > 0)
+		;
+	close(fd);
+}
+
+static void slow_beginnings_end(void)
+{
+	char connect_head[200] = "CONNECT api.test:443 HTTP/1.1\r\nX: ",
+	     hello[200] = { 22, 3, 1, 2 };
+
+	memset(connect_head + strlen(connect_head), 'x', 150);
+	harness_explicit(h, 1);
+	drip(harness_connect(h), connect_head, 150, "a CONNECT in drops ends by its deadline");
+	harness_transparent(h, 1, "api.test", 443);
+	drip(harness_connect(h), hello, 150, "a ClientHello in drops ends by its deadline");
+	check(harness_quiet(h, 5000), "nothing left of them", 0);
+}
+
+/* A whole ClientHello, then silence. */
+static void silent_handshakes_end(void)
+{
+	SSL *ssl = SSL_new(client_ctx);
+	BIO *out = BIO_new(BIO_s_mem());
+	char buf[4096];
+	int n, fd;
+
+	SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+	SSL_set_tlsext_host_name(ssl, "api.test");
+	(void)SSL_connect(ssl);
+	n = BIO_read(out, buf, sizeof(buf));
+	harness_transparent(h, 1, "api.test", 443);
+	fd = harness_connect(h);
+	(void)send(fd, buf, (size_t)n, MSG_NOSIGNAL);
+	while (recv(fd, buf, sizeof(buf), 0) > 0)
+		;
+	check(harness_quiet(h, 1000), "a silent handshake ends by its deadline", 0);
+	close(fd);
+	SSL_free(ssl);
+}
+
+static int tunnel(int *ret_origin)
+{
+	int fd;
+
+	harness_transparent(h, 1, "raw.test", 7000);
+	fd = harness_connect(h);
+	*ret_origin = tcp_accept(origin_fd, 3000);
+	check(*ret_origin >= 0, "tunnel", 0);
+	return fd;
+}
+
+/* One end of a tunnel sends and the other never reads; both ways. */
+static void deaf_tunnels_hold_little(bool to_client)
+{
+	static char block[1 << 16];
+	int o, fd = tunnel(&o), from = to_client ? o : fd;
+	size_t sent = 0;
+
+	(void)fcntl(from, F_SETFL, O_NONBLOCK);
+	for (int quiet = 0; quiet < 20 && sent < 256u << 20;) {
+		ssize_t n = send(from, block, sizeof(block), MSG_NOSIGNAL);
+
+		if (n > 0) {
+			sent += (size_t)n;
+			quiet = 0;
+		} else {
+			quiet++;
+			(void)poll(NULL, 0, 10);
+		}
+	}
+	check(sent < 64 << 20, "a deaf end of a tunnel stops the other", sent);
+	close(fd);
+	close(o);
+	check(harness_quiet(h, 3000), "nothing left of it", 0);
+}
+
+/* One end closed its direction, the other says nothing for ever. */
+static void half_open_tunnels_end(bool client_closes)
+{
+	int o, fd = tunnel(&o);
+	char buf[16];
+
+	(void)shutdown(client_closes ? fd : o, SHUT_WR);
+	check(recv(client_closes ? o : fd, buf, sizeof(buf), 0) == 0, "the end is passed on", 0);
+	check(harness_quiet(h, 4000), "half a tunnel ends by its deadline", 0);
+	close(fd);
+	close(o);
+}
+
 /* A client that never reads must stop the upstream, not fill memory. */
 static void deaf_clients_hold_little(void)
 {
@@ -311,12 +504,14 @@ int main(void)
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	origin_fd = tcp_listen(&port);
-	snprintf(config, sizeof(config),
-		 "{\"hosts\":{\"api.test\":\"127.0.0.1:%u\",\"plain.test\":\"127.0.0.1:%u\"},"
-		 "\"limits\":{\"connections\":20,\"sites\":64},"
-		 "\"timeouts_ms\":{\"head\":800,\"linger\":200,\"idle\":1000,\"sniff\":1000,"
-		 "\"half_close\":1000,\"body\":1000,\"upstream_idle\":500}}",
-		 port, port);
+	snprintf(
+		config, sizeof(config),
+		"{\"hosts\":{\"api.test\":\"127.0.0.1:%u\",\"plain.test\":\"127.0.0.1:%u\","
+		"\"raw.test\":\"127.0.0.1:%u\"},"
+		"\"limits\":{\"connections\":20,\"sites\":64},"
+		"\"timeouts_ms\":{\"head\":800,\"linger\":200,\"idle\":1000,\"sniff\":1000,\"handshake\":1000,"
+		"\"half_close\":1000,\"body\":1000,\"upstream_idle\":500}}",
+		port, port, port);
 	h = harness_start(config);
 	client_ctx = SSL_CTX_new(TLS_client_method());
 	SSL_CTX_load_verify_locations(client_ctx, harness_ca_file(h), NULL);
@@ -327,12 +522,19 @@ int main(void)
 	origin_ends(false, true);
 	origin_ends(true, false);
 	origin_ends(true, true);
+	origin_is_cut_on_the_wire();
 	client_ends(false);
 	client_ends(true);
 	hello_ends();
 	connections_have_a_ceiling();
 	slow_heads_end();
+	slow_beginnings_end();
+	silent_handshakes_end();
 	deaf_clients_hold_little();
+	deaf_tunnels_hold_little(true);
+	deaf_tunnels_hold_little(false);
+	half_open_tunnels_end(true);
+	half_open_tunnels_end(false);
 	many_names();
 	harness_stop(h);
 	SSL_CTX_free(client_ctx);

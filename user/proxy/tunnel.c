@@ -83,6 +83,7 @@ static int first_bytes(struct osh_px_conn *c)
 		c->checked = true;
 		c->client_eof = true;
 		osh_chan_shutdown(&c->up->chan);
+		osh_px_conn_deadline(c, px->cfg.timeouts.half_close_ms, OSH_REASON_TIMEOUT);
 		return 1;
 	}
 	r = osh_buf_add(&c->in, px->rbuf, (size_t)n);
@@ -163,6 +164,7 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
 	uint64_t before = c->bytes_up + c->bytes_down;
+	bool was_half = c->client_eof || c->up_eof;
 	int up = 0, down, r;
 
 	if (!c->up || c->up->state == OSH_PX_UP_DEAD)
@@ -190,7 +192,7 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 	if (c->client_eof && c->up_eof && !osh_chan_backlog(&c->chan) &&
 	    !osh_chan_backlog(&c->up->chan))
 		return OSH_PX_END;
-	if (c->bytes_up + c->bytes_down != before)
+	if (c->bytes_up + c->bytes_down != before || (!was_half && (c->client_eof || c->up_eof)))
 		osh_px_conn_deadline(c,
 				     c->client_eof || c->up_eof ? px->cfg.timeouts.half_close_ms
 								: px->cfg.timeouts.tunnel_ms,
