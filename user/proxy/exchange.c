@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "proxy/worker.h"
 
-#include <stdio.h>
-
 /*
  * A request that was sent: its body goes up, the response comes down, both re-framed. Reading a side
  * stops while the other side's socket is full.
@@ -152,6 +150,19 @@ static int put(struct osh_px *px, size_t *at, struct osh_str s)
 	return 0;
 }
 
+/* Decimal; printf() takes longer than the rest of the head together. */
+static int put_number(struct osh_px *px, size_t *at, uint64_t value)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do {
+		digits[--i] = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	return put(px, at, (struct osh_str){ digits + i, sizeof(digits) - i });
+}
+
 static bool is_ours(const struct osh_h1_field *f)
 {
 	return f->hop || f->id == OSH_HF_CONTENT_LENGTH || f->id == OSH_HF_TRANSFER_ENCODING;
@@ -160,10 +171,12 @@ static bool is_ours(const struct osh_h1_field *f)
 /* Status line and fields without framing; the caller adds it and the empty line. */
 static int put_head(struct osh_px *px, const struct osh_h1_head *head, const char *buf, size_t *at)
 {
-	char line[32];
-	int n = snprintf(line, sizeof(line), "HTTP/1.1 %u ", head->status);
-	int r = put(px, at, (struct osh_str){ line, (size_t)n });
+	int r = put(px, at, OSH_STR("HTTP/1.1 "));
 
+	if (!r)
+		r = put_number(px, at, head->status);
+	if (!r)
+		r = put(px, at, OSH_STR(" "));
 	if (!r)
 		r = put(px, at, (struct osh_str){ buf + head->reason_off, head->reason_len });
 	if (!r)
@@ -186,11 +199,11 @@ static int put_head(struct osh_px *px, const struct osh_h1_head *head, const cha
 
 static int put_length(struct osh_px *px, uint64_t length, size_t *at)
 {
-	char line[48];
-	int n = snprintf(line, sizeof(line), "Content-Length: %llu\r\n",
-			 (unsigned long long)length);
+	int r = put(px, at, OSH_STR("Content-Length: "));
 
-	return put(px, at, (struct osh_str){ line, (size_t)n });
+	if (!r)
+		r = put_number(px, at, length);
+	return r ? r : put(px, at, OSH_STR("\r\n"));
 }
 
 static int put_final_framing(struct osh_px_conn *c, const struct osh_h1_head *head, size_t *at)
