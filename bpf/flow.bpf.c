@@ -38,7 +38,7 @@ static __always_inline int answer(struct bpf_sockopt *ctx, const struct osh_flow
  * (clients that send and leave); one that never was, or was reset, is dead.
  */
 SEC("cgroup/sock_release")
-int osh_sock_release(struct bpf_sock *sk)
+int osh_sk_release(struct bpf_sock *sk)
 {
 	struct osh_flow_key key = {};
 	__u32 mark = sk->mark, state = sk->state;

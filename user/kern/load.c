@@ -53,7 +53,7 @@ const struct kprog_def osh_kprogs[] = {
 	{ "osh_getsockopt", PLACE_DAEMON, true },
 	{ "osh_acc_release", PLACE_DAEMON, true },
 	{ "osh_sock_create", PLACE_SANDBOXES, true },
-	{ "osh_sock_release", PLACE_SANDBOXES, true },
+	{ "osh_sk_release", PLACE_SANDBOXES, true },
 	{ "osh_bind4", PLACE_SANDBOXES, true },
 	{ "osh_bind6", PLACE_SANDBOXES, true },
 	{ "osh_post_bind4", PLACE_SANDBOXES, true },
