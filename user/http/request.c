@@ -52,7 +52,8 @@ static int check_tunnel_authority(const struct osh_h1_head *head, const char *bu
 	}
 	if (place->host.n >= sizeof(req->host))
 		return refuse(OSH_REQ_AUTHORITY, ret_error);
-	memcpy(req->host, place->host.p, place->host.n);
+	if (place->host.n) /* none: of a connection that is denied whatever it asks for */
+		memcpy(req->host, place->host.p, place->host.n);
 	req->host[place->host.n] = '\0';
 	req->port = place->port;
 	return 0;
