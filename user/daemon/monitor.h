@@ -279,7 +279,7 @@ void osh_events_settings_changed(struct osh_monitor *m);
 void osh_events_policy(struct osh_sandbox *sb, enum osh_rec_activity activity, uint64_t version,
 		       const char *hash, const char *message);
 void osh_events_kernel(struct osh_monitor *m, const struct osh_kev *ev);
-/* Everything put so far is in the segment files when this returns. */
+/* Everything put so far, and what the proxies wrote by now, is in the segment files when this returns. */
 void osh_events_flush(struct osh_monitor *m);
 const char *osh_events_dir(const struct osh_monitor *m);
 void osh_events_totals(const struct osh_monitor *m, uint64_t *ret_records, uint64_t *ret_lost);
