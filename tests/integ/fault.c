@@ -72,17 +72,17 @@ static int own(void *caller)
 	return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "openshelld");
 }
 
-#define WRAP(ret, name, err, bad, params, args)                               \
-	ret name params                                                       \
-	{                                                                     \
-		static ret (*real) params;                                    \
-		if (!real)                                                    \
-			real = (ret(*) params)dlsym(RTLD_NEXT, #name);        \
-		if (fails(#name)) {                                           \
-			errno = err;                                          \
-			return bad;                                           \
-		}                                                             \
-		return real args;                                             \
+#define WRAP(ret, name, err, bad, params, args)                        \
+	ret name params                                                \
+	{                                                              \
+		static ret(*real) params;                              \
+		if (!real)                                             \
+			real = (ret(*) params)dlsym(RTLD_NEXT, #name); \
+		if (fails(#name)) {                                    \
+			errno = err;                                   \
+			return bad;                                    \
+		}                                                      \
+		return real args;                                      \
 	}
 
 WRAP(int, mkdirat, ENOSPC, -1, (int d, const char *p, mode_t m), (d, p, m))
@@ -109,9 +109,8 @@ int sqlite3_step(void *s)
 
 int sqlite3_exec(void *d, const char *q, void *fn, void *arg, char **err)
 {
-	int (*real)(void *, const char *, void *, void *, char **) =
-		(int (*)(void *, const char *, void *, void *, char **))dlsym(RTLD_NEXT,
-									      "sqlite3_exec");
+	int (*real)(void *, const char *, void *, void *, char **) = (int (*)(
+		void *, const char *, void *, void *, char **))dlsym(RTLD_NEXT, "sqlite3_exec");
 
 	/* undoing is what a fault leads to, and not to fail as well */
 	return strcmp(q, "ROLLBACK") != 0 && own(__builtin_return_address(0)) &&
@@ -184,10 +183,10 @@ long syscall(long nr, ...)
 	va_end(ap);
 	if (!real_syscall)
 		real_syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
-	if (nr != SYS_getpid && fails(nr == SYS_bpf		? "bpf"
-				      : nr == SYS_clone3		? "clone3"
-				      : nr == SYS_pidfd_open	? "pidfd_open"
-								: "syscall")) {
+	if (nr != SYS_getpid && fails(nr == SYS_bpf	     ? "bpf"
+				      : nr == SYS_clone3     ? "clone3"
+				      : nr == SYS_pidfd_open ? "pidfd_open"
+							     : "syscall")) {
 		errno = nr == SYS_bpf ? ENOMEM : EAGAIN;
 		return -1;
 	}
