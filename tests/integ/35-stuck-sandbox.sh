@@ -3,6 +3,9 @@
 # deleted meanwhile; whoever waits for the stuck one is told, and what was asked for is done as soon as
 # it can be. The same for a sandbox with more files than can be removed at once, and for the canary.
 . "$(dirname "$0")/lib.sh"
+HOLD=''
+# nothing may stay held when the test ends early
+trap 'rc=$?; [ -n "$HOLD" ] && kill "$HOLD" 2>/dev/null; (exit $rc); cleanup' EXIT
 daemon_start
 CG=$(awk '$3=="cgroup2"{print $2; exit}' /proc/self/mounts)/$TAG/sandboxes
 
