@@ -10,7 +10,8 @@ enum { MIN_CAP = 256 };
 
 void osh_buf_init(struct osh_buf *buf, size_t max, unsigned int flags)
 {
-	*buf = (struct osh_buf){ .max = max, .flags = flags };
+	*buf = (struct osh_buf){ .max = (uint32_t)OSH_MIN(max, (size_t)UINT32_MAX),
+				 .flags = flags };
 }
 
 /* Secrets live in mappings of their own so that MADV_DONTDUMP covers nothing else. */

@@ -19,11 +19,11 @@ struct osh_buf {
 	char *data; /* @len bytes, always followed by a NUL when @data is not NULL */
 	size_t len;
 	size_t cap;
-	size_t max; /* ceiling for @len */
-	unsigned int flags;
+	uint32_t max; /* ceiling for @len */
+	uint32_t flags;
 };
 
-/* Caller's storage. @max is the ceiling in bytes. */
+/* Caller's storage. @max is the ceiling in bytes, 4 GiB - 1 at most. */
 void osh_buf_init(struct osh_buf *buf, size_t max, unsigned int flags);
 void osh_buf_fini(struct osh_buf *buf);
 struct osh_buf *osh_buf_new(size_t max, unsigned int flags); /* NULL: out of memory */

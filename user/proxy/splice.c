@@ -90,7 +90,6 @@ static int drain(struct osh_px_pipe *p, struct osh_chan *to)
 
 		if (n > 0) {
 			p->held -= (size_t)n;
-			to->tx_bytes += (uint64_t)n;
 		} else if (n < 0 && errno == EINTR) {
 			continue;
 		} else {
@@ -126,13 +125,11 @@ int osh_px_splice(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan 
 			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 		if (n > 0) {
 			(*pipe)->held += (size_t)n;
-			from->rx_bytes += (uint64_t)n;
 			moved += (size_t)n;
 			*bytes += (uint64_t)n;
 			px->stats.spliced_bytes += (uint64_t)n;
 		} else if (n == 0) {
 			*eof = true;
-			osh_chan_shutdown(to);
 			return 0;
 		} else if (errno == EAGAIN) {
 			/* the pipe is empty here, so it is the socket that has nothing */

@@ -130,7 +130,6 @@ static int copy(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, b
 			if (!from->eof_clean)
 				return -ECONNRESET;
 			*eof = true;
-			osh_chan_shutdown(to);
 			return 0;
 		}
 		moved += (size_t)n;
@@ -142,8 +141,7 @@ static int copy(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, b
 	return 0;
 }
 
-/* One direction, by whatever is cheaper now. */
-static int pump(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan *from,
+static int move(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan *from,
 		struct osh_chan *to, bool *eof, uint64_t *bytes)
 {
 	bool plain = !from->ssl && !to->ssl && !from->prefix.len;
@@ -160,6 +158,19 @@ static int pump(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan *f
 	return copy(px, from, to, eof, bytes);
 }
 
+/* One direction, by whatever is cheaper now. @closing: the other one has ended. */
+static int pump(struct osh_px *px, struct osh_px_pipe **pipe, struct osh_chan *from,
+		struct osh_chan *to, bool *eof, bool closing, uint64_t *bytes)
+{
+	bool before = *eof;
+	int r = move(px, pipe, from, to, eof, bytes);
+
+	/* the second end is told by closing, which follows; TLS wants its goodbye all the same */
+	if (r >= 0 && *eof && !before && (!closing || to->ssl))
+		osh_chan_shutdown(to);
+	return r;
+}
+
 int osh_px_step_tunnel(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
@@ -169,7 +180,8 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 
 	if (!c->up || c->up->state == OSH_PX_UP_DEAD)
 		return -ECONNRESET;
-	down = pump(px, &c->pipe_down, &c->up->chan, &c->chan, &c->up_eof, &c->bytes_down);
+	down = pump(px, &c->pipe_down, &c->up->chan, &c->chan, &c->up_eof, c->client_eof,
+		    &c->bytes_down);
 	if (down < 0)
 		return down;
 	if (!c->checked && !c->client_eof) {
@@ -185,7 +197,8 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 			c->bytes_up += c->in.len;
 			osh_buf_fini(&c->in);
 		}
-		up = pump(px, &c->pipe_up, &c->chan, &c->up->chan, &c->client_eof, &c->bytes_up);
+		up = pump(px, &c->pipe_up, &c->chan, &c->up->chan, &c->client_eof, c->up_eof,
+			  &c->bytes_up);
 		if (up < 0)
 			return up;
 	}

@@ -67,6 +67,7 @@ static struct osh_px_up *up_new(struct osh_px *px, int take_fd)
 		return NULL;
 	}
 	osh_chan_init(&up->chan, px->tls, take_fd);
+	up->chan.sock_drained = true; /* epoll says when there is something */
 	osh_list_init(&up->node);
 	osh_list_init(&up->lru);
 	up->px = px;
@@ -530,14 +531,16 @@ static void on_chain(struct osh_px_up *up)
 	osh_px_conn_run(c);
 }
 
-static void on_connecting(struct osh_px_up *up)
+static void on_connecting(struct osh_px_up *up, uint32_t events)
 {
 	struct osh_px_dial *d = up->dial;
 	struct osh_px_conn *c = d->conn;
 	socklen_t len = sizeof(int);
 	int err = 0;
 
-	if (getsockopt(up->chan.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+	/* a failed connection is an error event; spare the others the question */
+	if (events & (EPOLLERR | EPOLLHUP) &&
+	    getsockopt(up->chan.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		err = errno;
 	if (!err) {
 		err = connected(d, up);
@@ -562,12 +565,12 @@ static void on_up(struct osh_src *src, uint32_t events)
 
 	if (up->state == OSH_PX_UP_DEAD && !up->conn)
 		return;
+	osh_chan_event(&up->chan, events);
 	if (up->state == OSH_PX_UP_CONNECTING) {
 		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-			on_connecting(up);
+			on_connecting(up, events);
 		return;
 	}
-	osh_chan_event(&up->chan, events);
 	if (up->state == OSH_PX_UP_CHAIN)
 		on_chain(up);
 	else if (up->conn)

@@ -40,7 +40,6 @@ static int on_read(BIO *bio, char *buf, int n)
 		r = recv(c->fd, buf, (size_t)n, 0);
 	while (r < 0 && errno == EINTR);
 	if (r > 0) {
-		c->rx_bytes += (uint64_t)r;
 		if (r < n && !c->hup)
 			c->sock_drained = true;
 		return (int)r;
@@ -130,7 +129,6 @@ void osh_chan_push(struct osh_chan *c)
 		ssize_t r = send(c->fd, env->scratch + at, env->scratch_len - at, MSG_NOSIGNAL);
 
 		if (r >= 0) {
-			c->tx_bytes += (uint64_t)r;
 			at += (size_t)r;
 		} else if (errno == EAGAIN) {
 			if (osh_buf_add(&c->spill, env->scratch + at, env->scratch_len - at) < 0)

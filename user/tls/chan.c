@@ -209,7 +209,6 @@ static ssize_t read_plain(struct osh_chan *c, char *buf, size_t n)
 		ssize_t r = recv(c->fd, buf + got, n - got, 0);
 
 		if (r > 0) {
-			c->rx_bytes += (uint64_t)r;
 			if ((size_t)r < n - got && !c->hup)
 				c->sock_drained = true;
 			got += (size_t)r;
@@ -327,7 +326,6 @@ int osh_chan_flush(struct osh_chan *c)
 		ssize_t r = send(c->fd, c->spill.data, c->spill.len, MSG_NOSIGNAL);
 
 		if (r >= 0) {
-			c->tx_bytes += (uint64_t)r;
 			osh_buf_consume(&c->spill, (size_t)r);
 		} else if (errno == EAGAIN) {
 			return -EAGAIN;

@@ -21,6 +21,7 @@ enum {
 
 struct osh_chan {
 	int fd; /* owned; -1: closed */
+	int err; /* sticky negative errno of the socket */
 	struct ssl_st *ssl; /* NULL: plain */
 	struct osh_tls_env *env;
 	struct osh_tls_scope *scope; /* borrowed; server side */
@@ -28,8 +29,6 @@ struct osh_chan {
 		*sessions; /* borrowed; client side: where new sessions go, or NULL */
 	struct osh_buf prefix; /* bytes read before the channel took over */
 	struct osh_buf spill; /* bytes the socket has not taken yet */
-	uint64_t rx_bytes, tx_bytes; /* on the socket */
-	int err; /* sticky negative errno of the socket */
 	bool sock_drained; /* the last read took all there was; cleared by osh_chan_event() */
 	bool hup; /* the peer has shut down: a short read does not mean "drained" */
 	bool ended; /* the last read met the end or a failure: the next one will say so */
