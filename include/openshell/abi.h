@@ -45,10 +45,9 @@
 #define OSH_EVENT_FREE	   (OSH_EVENT_RING / 4) /* as long as less waits, nobody counts */
 #define OSH_EVENTS_PER_S \
 	500 /* of one sandbox when more waits; further ones are lost, and counted */
-#define OSH_NAME_MAX	262144 /* host names known at a time, all sandboxes */
-#define OSH_HOST_LEN	256 /* host name with the NUL */
-#define OSH_POLICY_MAX	262144 /* rows of one sandbox's kernel policy */
-#define OSH_CLASS_WORDS 4 /* 64-bit words of a binary-class set: 256 classes */
+#define OSH_NAME_MAX   262144 /* host names known at a time, all sandboxes */
+#define OSH_HOST_LEN   256 /* host name with the NUL */
+#define OSH_POLICY_MAX 262144 /* rows of one sandbox's kernel policy */
 
 /*
  * Identity of a file's content as the kernel knows it. stat() cannot produce it on overlayfs: ask
@@ -336,7 +335,6 @@ enum osh_kop {
 	OSH_KOP_SOCKET = 3, /* rec.dst_port_be 0; protocol set */
 	OSH_KOP_BIND = 4, /* rec.dst is the local address */
 	OSH_KOP_SOCKOPT = 5, /* rec.host_id carries level << 16 | optname */
-	OSH_KOP_UNIX = 6,
 };
 
 /* ---- keys and values only the daemon's kern module and the programs use ---- */

@@ -50,7 +50,6 @@
 	X(TIMEOUT, "timeout", "deadline passed")                                                  \
 	X(LIMIT, "limit", "a limit was reached")                                                  \
 	/* kernel fence */                                                                        \
-	X(NO_RECORD, "no_record", "connection without a flow record")                             \
 	X(KERN_NETNS, "kern_netns", "socket in an unknown network namespace")                     \
 	X(KERN_FAMILY, "kern_family", "socket family, type or protocol not allowed")              \
 	X(KERN_UDP, "kern_udp", "UDP other than DNS")                                             \
@@ -63,8 +62,7 @@
 	X(KERN_MAP_FULL, "kern_map_full", "kernel table full")                                    \
 	X(KERN_UNIX, "kern_unix", "Unix socket path refused")                                     \
 	/* operations */                                                                          \
-	X(INTERNAL, "internal", "internal error; refused")                                        \
-	X(SHUTDOWN, "shutdown", "the daemon or the sandbox is stopping")
+	X(INTERNAL, "internal", "internal error; refused")
 
 enum osh_reason {
 #define OSH_REASON_ENUM(name, token, text) OSH_REASON_##name,

@@ -8,8 +8,6 @@
 
 #include "audit/record.h"
 
-#define OSH_JOURNAL_SOCKET "/run/systemd/journal/socket"
-
 struct osh_journal;
 
 /* @path is copied; the socket need not exist. */

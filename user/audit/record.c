@@ -30,26 +30,6 @@ static const uint16_t field_max[OSH_REC_FIELD_COUNT] = {
 	[OSH_REC_HASH] = 64,
 };
 
-static const char *const field_names[OSH_REC_FIELD_COUNT] = {
-	[OSH_REC_SANDBOX_NAME] = "sandbox",
-	[OSH_REC_HOST] = "host",
-	[OSH_REC_BINARY] = "binary",
-	[OSH_REC_ANCESTORS] = "ancestors",
-	[OSH_REC_METHOD] = "method",
-	[OSH_REC_PATH] = "path",
-	[OSH_REC_POLICY_KEY] = "policy",
-	[OSH_REC_POLICY_NAME] = "policy_name",
-	[OSH_REC_ENGINE] = "engine",
-	[OSH_REC_PROTOCOL] = "protocol",
-	[OSH_REC_REASON] = "reason",
-	[OSH_REC_DETAIL] = "detail",
-	[OSH_REC_MESSAGE] = "message",
-	[OSH_REC_TARGET] = "target",
-	[OSH_REC_UID] = "uid",
-	[OSH_REC_TITLE] = "title",
-	[OSH_REC_HASH] = "hash",
-};
-
 static const struct {
 	const char *name;
 	const char *target;
@@ -316,11 +296,6 @@ const char *osh_rec_source_name(unsigned int source)
 const char *osh_rec_activity_name(unsigned int activity)
 {
 	return NAME_OF(activity_names, activity);
-}
-
-const char *osh_rec_field_name(unsigned int field)
-{
-	return NAME_OF(field_names, field);
 }
 
 int osh_rec_level_parse(struct osh_str name)

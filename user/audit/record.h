@@ -204,7 +204,6 @@ const char *osh_rec_verdict_name(unsigned int verdict); /* deny allow audit note
 const char *osh_rec_level_name(unsigned int level); /* ERROR WARN INFO DEBUG TRACE */
 const char *osh_rec_source_name(unsigned int source); /* gateway sandbox */
 const char *osh_rec_activity_name(unsigned int activity);
-const char *osh_rec_field_name(unsigned int field);
 /* Rank of a level name, case-insensitive; -EINVAL if unknown. "OCSF" ranks as INFO. */
 int osh_rec_level_parse(struct osh_str name);
 /* Log target: OSH_REC_TARGET, or the default of the class ("openshell_sandbox", ...). */

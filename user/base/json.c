@@ -364,8 +364,3 @@ int osh_jval_dump(const struct osh_jval *v, struct osh_buf *out)
 	return json_dump_callback(jt(v), dump_chunk, out, JSON_COMPACT | JSON_ENCODE_ANY) ? -ENOMEM
 											  : 0;
 }
-
-bool osh_jval_eq(const struct osh_jval *a, const struct osh_jval *b)
-{
-	return json_equal(jt(a), jt(b));
-}

@@ -84,8 +84,6 @@ bool osh_jval_next(const struct osh_jval *obj, void **iter, const char **ret_key
 		   const struct osh_jval **ret_value);
 /* Compact JSON of @v appended to @out. */
 int osh_jval_dump(const struct osh_jval *v, struct osh_buf *out) OSH_MUST_CHECK;
-/* Deep equality. */
-bool osh_jval_eq(const struct osh_jval *a, const struct osh_jval *b);
 
 static inline void osh_jval_free_ptr(struct osh_jval **v)
 {

@@ -17,16 +17,6 @@ void osh_log_init(const char *role, enum osh_log_level max_level)
 	to_journal = secure_getenv("JOURNAL_STREAM") != NULL;
 }
 
-void osh_log_set_level(enum osh_log_level max_level)
-{
-	max_shown = max_level;
-}
-
-enum osh_log_level osh_log_level(void)
-{
-	return max_shown;
-}
-
 static size_t put_prefix(char *line, size_t size, enum osh_log_level level)
 {
 	struct timespec now;

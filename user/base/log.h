@@ -20,8 +20,6 @@ enum osh_log_level { /* syslog(3) priorities */
 
 /* @role is kept, not copied; printed in front of each line. Default level: info. */
 void osh_log_init(const char *role, enum osh_log_level max_level);
-void osh_log_set_level(enum osh_log_level max_level);
-enum osh_log_level osh_log_level(void);
 
 void osh_log_msg(enum osh_log_level level, int err, const char *fmt, ...) OSH_PRINTF(3, 4);
 

@@ -171,35 +171,6 @@ const char *osh_tool_color(const struct osh_cli *cli, char which)
 	}
 }
 
-static bool is_plain_scalar(struct osh_str s)
-{
-	static const char *const words[] = { "true", "false", "null", "yes", "no", "on", "off" };
-	bool digits = true;
-
-	if (!s.n || (!osh_is_alnum(s.p[0]) && s.p[0] != '/'))
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		if (!osh_is_alnum(s.p[i]) && !strchr("/._-+@=~", s.p[i]))
-			return false;
-		digits = digits && (osh_is_digit(s.p[i]) || strchr("._+-exXoO", s.p[i]));
-	}
-	for (size_t i = 0; i < OSH_ARRAY_SIZE(words); i++)
-		if (osh_str_ieq(s, osh_str(words[i])))
-			return false;
-	return !digits;
-}
-
-int osh_tool_yaml_scalar(struct osh_buf *out, struct osh_str text)
-{
-	struct osh_json j;
-
-	if (is_plain_scalar(text))
-		return osh_buf_add_str(out, text);
-	osh_json_init(&j, out, 0); /* a JSON string is a YAML double-quoted scalar */
-	osh_json_str(&j, text);
-	return j.err;
-}
-
 /* ---- destinations ---- */
 
 static const struct {

@@ -72,7 +72,4 @@ struct osh_tool_dest {
 /* -EINVAL: *ret_why says what is wrong with it. */
 int osh_tool_dest(const char *text, struct osh_tool_dest *ret, const char **ret_why) OSH_MUST_CHECK;
 
-/* A text as a YAML scalar: plain if that is safe, else double-quoted. */
-int osh_tool_yaml_scalar(struct osh_buf *out, struct osh_str text) OSH_MUST_CHECK;
-
 #endif

@@ -32,11 +32,6 @@ static const char openshell_interface[] =
 #include "ctl-interface.inc"
 	;
 
-const char *osh_ctl_interface_text(void)
-{
-	return openshell_interface;
-}
-
 static void get_info(struct osh_ctl_call *call)
 {
 	struct osh_json *j = osh_ctl_reply_begin(call);

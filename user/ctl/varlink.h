@@ -105,8 +105,6 @@ struct osh_ctl_config {
 int osh_ctl_server_new(const struct osh_ctl_config *config, int take_listen_fd,
 		       struct osh_ctl_server **ret_server) OSH_MUST_CHECK;
 struct osh_ctl_server *osh_ctl_server_free(struct osh_ctl_server *server);
-/* The text of io.openshell.varlink. */
-const char *osh_ctl_interface_text(void);
 /* Open the listening socket at @path: replaces a dead one, -EADDRINUSE if somebody answers there. */
 int osh_ctl_listen(const char *path, mode_t mode, gid_t gid, int *ret_fd) OSH_MUST_CHECK;
 

@@ -6,7 +6,7 @@
 #define HEAD_MAX 1024
 #define KEY_MAX	 256 /* bytes of the policy key in its field */
 
-const char *osh_http_reason_phrase(unsigned int status)
+static const char *reason_phrase(unsigned int status)
 {
 	switch (status) {
 	case 200:
@@ -64,7 +64,7 @@ static int insert_head(struct osh_buf *out, size_t at, unsigned int status, cons
 		     "%s%s%s"
 		     "%s"
 		     "\r\n",
-		     status, osh_http_reason_phrase(status), type, body,
+		     status, reason_phrase(status), type, body,
 		     policy_key ? "X-OpenShell-Policy: " : "", policy_key ? policy_key : "",
 		     policy_key ? "\r\n" : "", keep_alive ? "" : "Connection: close\r\n");
 	if (n < 0 || (size_t)n >= sizeof(head))
@@ -103,7 +103,7 @@ static int rule_text(const struct osh_deny_l7 *deny, char *dst, size_t size, str
 	return 0;
 }
 
-int osh_deny_l7_body(const struct osh_deny_l7 *deny, struct osh_buf *out)
+static int l7_body(const struct osh_deny_l7 *deny, struct osh_buf *out)
 {
 	struct osh_str rule;
 	struct osh_json j;
@@ -154,7 +154,7 @@ int osh_deny_l7_response(const struct osh_deny_l7 *deny, struct osh_buf *out)
 	int r;
 
 	field_value(key, deny->policy_key);
-	r = osh_deny_l7_body(deny, out);
+	r = l7_body(deny, out);
 	if (r == 0)
 		r = insert_head(out, at, 403, "application/json", key, deny->head_request,
 				deny->keep_alive);

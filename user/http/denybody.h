@@ -18,8 +18,6 @@ struct osh_deny_l7 {
 	bool keep_alive; /* leave out "Connection: close" */
 };
 
-/* Body only: error, policy, detail, then the rest in alphabetical order. */
-int osh_deny_l7_body(const struct osh_deny_l7 *deny, struct osh_buf *out) OSH_MUST_CHECK;
 /* Status line, fields, body. */
 int osh_deny_l7_response(const struct osh_deny_l7 *deny, struct osh_buf *out) OSH_MUST_CHECK;
 
@@ -39,10 +37,7 @@ int osh_deny_response(const struct osh_deny_plain *deny, struct osh_buf *out) OS
 int osh_deny_authority(struct osh_buf *out) OSH_MUST_CHECK;
 /* 400 text/plain "Use CONNECT for HTTPS URLs". */
 int osh_deny_https_url(struct osh_buf *out) OSH_MUST_CHECK;
-const char *osh_http_reason_phrase(unsigned int status);
 
-#define OSH_HTTP_431	     "HTTP/1.1 431 Request Header Fields Too Large\r\n\r\n"
-#define OSH_HTTP_400	     "HTTP/1.1 400 Bad Request\r\n\r\n"
 #define OSH_HTTP_ESTABLISHED "HTTP/1.1 200 Connection Established\r\n\r\n"
 
 #endif

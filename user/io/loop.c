@@ -255,11 +255,6 @@ uint64_t osh_loop_now_ms(const struct osh_loop *loop)
 	return loop->now_ms;
 }
 
-void osh_loop_touch(struct osh_loop *loop)
-{
-	loop->now_ms = clock_ms();
-}
-
 void osh_loop_set_idle(struct osh_loop *loop, void (*fn)(void *arg), void *arg)
 {
 	loop->idle_fn = fn;

@@ -90,8 +90,6 @@ static inline bool osh_timer_armed(const struct osh_timer *timer)
 
 /* Time of the current turn, CLOCK_MONOTONIC. */
 uint64_t osh_loop_now_ms(const struct osh_loop *loop);
-/* Re-read the clock; for code that runs long within a turn. */
-void osh_loop_touch(struct osh_loop *loop);
 
 /*
  * Called once at the end of every turn, before waiting: for work that is coalesced per turn. One

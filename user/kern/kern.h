@@ -21,8 +21,6 @@
 #include "base/diag.h"
 #include "openshell/abi.h"
 
-#define OSH_KERN_PIN_DIR "/sys/fs/bpf/openshell"
-
 struct osh_kern;
 
 enum osh_kern_taint {

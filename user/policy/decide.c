@@ -70,11 +70,6 @@ bool osh_idclass_has(const struct osh_idclass *cls, size_t class_id)
 	return class_id < cls->nclasses && (cls->bits[class_id / 64] >> class_id % 64 & 1);
 }
 
-bool osh_idclass_is_empty(const struct osh_idclass *cls)
-{
-	return cls->empty;
-}
-
 bool img_idclass_fits(const struct osh_image *img, const struct osh_idclass *cls)
 {
 	return cls->generation == img->generation && cls->nclasses == img->tab[IMG_CLASSES].count &&

@@ -44,8 +44,6 @@ int osh_idclass_new(const struct osh_image *img, const struct osh_identity *id,
 		    struct osh_idclass **ret_class) OSH_MUST_CHECK; /* -ENOMEM */
 struct osh_idclass *osh_idclass_free(struct osh_idclass *cls); /* takes NULL, returns NULL */
 bool osh_idclass_has(const struct osh_idclass *cls, size_t class_id);
-/* No class at all: every connection will be denied. */
-bool osh_idclass_is_empty(const struct osh_idclass *cls);
 
 static inline void osh_idclass_free_ptr(struct osh_idclass **cls)
 {

@@ -6,8 +6,6 @@
 #include "base/sha256.h"
 #include "policy/model.h"
 
-#define OSH_POLICY_HASH_SHORT 12 /* hex digits that tables show */
-
 /*
  * Lower-case hex SHA-256. Equal policies (osh_policy_eq) have equal hashes however they were
  * written; any other difference, the order of a list included, changes it. -ENOMEM, -EIO.

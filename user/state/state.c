@@ -32,9 +32,6 @@ static const char *const phases[OSH_PHASE_COUNT] = {
 	"Unspecified", "Provisioning", "Ready",	   "Error",   "Deleting",
 	"Stopping",    "Stopped",      "Starting", "Unknown",
 };
-static const char *const statuses[OSH_REV_STATUS_COUNT] = {
-	"Unspecified", "Pending", "Loaded", "Failed", "Superseded",
-};
 static const char *const statuses_json[OSH_REV_STATUS_COUNT] = {
 	"unspecified", "pending", "loaded", "failed", "superseded",
 };
@@ -42,11 +39,6 @@ static const char *const statuses_json[OSH_REV_STATUS_COUNT] = {
 const char *osh_phase_name(unsigned int phase)
 {
 	return phase < OSH_PHASE_COUNT ? phases[phase] : NULL;
-}
-
-const char *osh_rev_status_name(unsigned int status)
-{
-	return status < OSH_REV_STATUS_COUNT ? statuses[status] : NULL;
 }
 
 const char *osh_rev_status_json(unsigned int status)

@@ -46,7 +46,6 @@ enum osh_rev_status {
 
 /* "Ready", "Pending", ...; lower-case variant for JSON. NULL when out of range. */
 const char *osh_phase_name(unsigned int phase);
-const char *osh_rev_status_name(unsigned int status);
 const char *osh_rev_status_json(unsigned int status);
 
 struct osh_state_sandbox {

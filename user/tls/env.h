@@ -45,7 +45,6 @@ struct osh_leaf;
 
 int osh_leaf_new(struct osh_tls_env *env, uint32_t sandbox, struct osh_str host, const void *der,
 		 size_t len, struct osh_leaf **ret_leaf) OSH_MUST_CHECK;
-struct osh_leaf *osh_leaf_ref(struct osh_leaf *leaf);
 struct osh_leaf *osh_leaf_unref(struct osh_leaf *leaf); /* takes NULL, returns NULL */
 int64_t osh_leaf_not_after_s(const struct osh_leaf *leaf);
 

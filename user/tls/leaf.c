@@ -234,12 +234,6 @@ int osh_leaf_new(struct osh_tls_env *env, uint32_t sandbox, struct osh_str host,
 	return 0;
 }
 
-struct osh_leaf *osh_leaf_ref(struct osh_leaf *leaf)
-{
-	leaf->refs++;
-	return leaf;
-}
-
 struct osh_leaf *osh_leaf_unref(struct osh_leaf *leaf)
 {
 	if (leaf && --leaf->refs == 0) {
