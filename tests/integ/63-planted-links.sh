@@ -3,7 +3,8 @@
 # the link: it would choose who has the privileges.
 . "$(dirname "$0")/lib.sh"
 origin api.test
-ro=$BUILD/links-$$; mkdir "$ro"; trap 'rc=$?; rm -rf "$ro"; (exit $rc); cleanup' EXIT
+# below no folder that everybody may write, as /tmp or a clone there
+ro=$(mktemp -d /opt/oshi.XXXXXX); chmod 755 "$ro"; trap 'rc=$?; rm -rf "$ro"; (exit $rc); cleanup' EXIT
 STATIC=${STATIC/\/app/$ro}
 daemon_start
 rules() { echo "  api:
