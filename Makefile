@@ -111,7 +111,7 @@ $(O)/openshell: $(O)/openshellctl
 # ---- checks ----
 
 .PHONY: test-progs bench
-.PHONY: all check check-unit check-integ lint fmt install uninstall clean distclean help compdb
+.PHONY: all check check-unit lint fmt install uninstall clean distclean help
 check: test-progs ## build and run every test; last line: N passed, N failed, N skipped
 	$(Q)tests/run $(O)
 

@@ -9,8 +9,8 @@
 
 /*
  * Upstream connections: addresses are checked, then dialled (both families, the first to connect
- * wins) or asked of the upstream proxy, TLS is put on, requests are carried, and the connection is pooled for the same caller and
- * origin.
+ * wins) or asked of the upstream proxy, TLS is put on, requests are carried, and the connection is
+ * pooled for the same caller and origin.
  */
 
 enum {
