@@ -6,7 +6,6 @@ origin api.test
 daemon_start
 net() { printf '  api%s:\n    endpoints: [{ host: api.test, port: 443, protocol: rest, enforcement: enforce, access: read-only }]\n    binaries: [{ path: /usr/bin/curl }]\n' "$1"; }
 sandbox box "$(net 0)"
-n=0
 for round in 1 2 3 4 5; do
 	( i=0; while [ $i -lt 50 ]; do
 		i=$((i + 1))

@@ -145,7 +145,7 @@ network_policies:
     binaries: [{ path: /usr/bin/curl }]
 Y
 check "a bad file" rc 1 put set box --policy "$W/bad.yaml"
-for line in 'bad.yaml:1:' 'bad.yaml:10:' 'bad.yaml:11:'; do check "every error with its place: $line" matches "$line[0-9]+:" "$W/err"; done
+for line in 'bad.yaml:1:' 'bad.yaml:10:' 'bad.yaml:11:'; do check "every error with its place: $line" matches "${line}[0-9]+:" "$W/err"; done
 check "with a suggestion" matches 'did you mean .?protocol' "$W/err"
 check "no revision of it" is "$(openshell policy get box | sed -n 1p)" "$v"
 check "and the old one is in force" is "$(code)" 200

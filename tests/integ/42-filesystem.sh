@@ -6,7 +6,7 @@ D=$(mktemp -d /var/tmp/oshi.XXXXXX)/host; mkdir -p "$D/ro/sub" "$D/rw/sub" "$D/s
 echo ro >"$D/ro/sub/f"; echo rw >"$D/rw/sub/f"; echo top >"$D/secret/f"; ln -s "$D/secret/f" "$D/ro/link"
 cp /bin/true "$D/ro/prog"; cp /bin/true "$D/rw/prog"
 chown -R sandbox "$D/rw" 2>/dev/null; chmod -R a+rX "$D"
-trap "rm -rf ${D%/host}; cleanup" EXIT
+trap 'rm -rf "${D%/host}"; cleanup' EXIT
 daemon_start
 make() { # NAME LANDLOCK RO RW PROCESS
 	cat >"$W/$1.yaml" <<-Y

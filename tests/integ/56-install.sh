@@ -41,6 +41,11 @@ check "-n: valid" n "$W/openshelld.yaml"
 check "says so" is "$(cat "$W/out")" 'configuration is valid'
 mkdir "$W/d2"; make -s -C "$ROOT" install -o all O="$BUILD" DESTDIR="$W/d2" PREFIX=/usr >/dev/null 2>&1
 check "-n: the installed one" n "$W/d2/etc/openshell/openshelld.yaml"
+sed -e 's/^# \([a-z_]*:\)/\1/' -e 's/^#   /  /' -e '/auth/d' "$W/d2/etc/openshell/openshelld.yaml" >"$W/all.yaml"
+check "-n: the installed one with every default spelled out" n "$W/all.yaml"
+printf 'version: 1\ndefault_policy: a\nlog: { dir: a, ocsf_file: a }\ntrust: { ca_files: [a] }\n' >"$W/rel.yaml"
+check "-n: relative paths" eval '! n "$W/rel.yaml"'
+for k in default_policy log.dir log.ocsf_file trust.ca_files; do check "says so: $k" matches "$k must be an absolute path" "$W/err"; done
 printf 'version: 1\nstate_dirr: /x\nlog:\n  segments: many\nresolver:\n  hosts: []\nworkers: 1000\n' >"$W/bad.yaml"
 check "-n: a bad one" eval '! n "$W/bad.yaml"'
 for at in 2:1: 4: 6:; do check "every error with its place: $at" matches "bad.yaml:$at" "$W/err"; done

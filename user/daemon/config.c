@@ -209,24 +209,37 @@ static void check_proxy(const struct osh_config *cfg, struct osh_diag *diag)
 	osh_px_cfg_fini(&px);
 }
 
+static void check_path(const char *key, struct osh_str path, struct osh_diag *diag)
+{
+	if (!osh_str_has_prefix(path, OSH_STR("/")))
+		osh_diag_err(diag, 0, 0, "%s must be an absolute path, got %s", key,
+			     osh_quote(path));
+}
+
 static void check(const struct osh_config *cfg, struct osh_diag *diag)
 {
 	const struct {
 		const char *key;
 		struct osh_str path;
+		bool may_be_empty;
 	} paths[] = {
 		{ "state_dir", cfg->state_dir },
 		{ "runtime_dir", cfg->runtime_dir },
 		{ "bpf_dir", cfg->bpf_dir },
 		{ "trust.system_bundle", cfg->system_bundle },
+		{ "default_policy", cfg->default_policy, true },
+		{ "log.dir", cfg->log.dir, true },
+		{ "log.journal_socket", cfg->log.journal_socket, true },
+		{ "log.ocsf_file", cfg->log.ocsf_file, true },
 	};
 
 	if (cfg->version != 1)
 		osh_diag_err(diag, 0, 0, "version must be 1, got %u", cfg->version);
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(paths); i++)
-		if (!osh_str_has_prefix(paths[i].path, OSH_STR("/")))
-			osh_diag_err(diag, 0, 0, "%s must be an absolute path, got %s",
-				     paths[i].key, osh_quote(paths[i].path));
+		if (paths[i].path.n || !paths[i].may_be_empty)
+			check_path(paths[i].key, paths[i].path, diag);
+	for (size_t i = 0; i < cfg->ca_files.n; i++)
+		check_path("trust.ca_files", cfg->ca_files.v[i], diag);
 	if (cfg->workers > OSH_CONFIG_WORKERS_MAX)
 		osh_diag_err(diag, 0, 0, "workers must be at most %d, got %u",
 			     OSH_CONFIG_WORKERS_MAX, cfg->workers);
@@ -250,9 +263,6 @@ static void check(const struct osh_config *cfg, struct osh_diag *diag)
 		osh_diag_err(
 			diag, 0, 0,
 			"log.segment_bytes must be at least 65536 and log.segments at least 2");
-	if (cfg->log.ocsf_file.n && !osh_str_has_prefix(cfg->log.ocsf_file, OSH_STR("/")))
-		osh_diag_err(diag, 0, 0, "log.ocsf_file must be an absolute path, got %s",
-			     osh_quote(cfg->log.ocsf_file));
 	if (cfg->log.ocsf_file_bytes < 65536 || cfg->log.ocsf_files < 2 ||
 	    cfg->log.ocsf_files > 1000)
 		osh_diag_err(diag, 0, 0,

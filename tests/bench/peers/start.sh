@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154,SC2034
 # Sourced by tests/bench/proxy: certificates, and start and stop of the origin and of each proxy.
 # pid[NAME]: processes whose CPU and memory count; extra[NAME]: those that only work when minting.
 
