@@ -5,8 +5,9 @@
  * peer (monitor) when a message has an unknown type, a wrong size or comes from a role that may not
  * send it. "M>P" reads monitor to proxy. Text fields are NUL-terminated inside their arrays.
  *
- * Start of a proxy: M>P UPSTREAM_AUTH if there are credentials, CONFIG, then SANDBOX_ADD + POLICY_LOAD + POLICY_SWITCH per sandbox, then
- * START; the proxy answers READY after CONFIG and accepts nothing before START.
+ * Start of a proxy: M>P UPSTREAM_AUTH if there are credentials, CONFIG, then SANDBOX_ADD +
+ * POLICY_LOAD + POLICY_SWITCH per sandbox, then START; the proxy answers READY after CONFIG and
+ * accepts nothing before START.
  */
 #ifndef OPENSHELL_ROLE_H
 #define OPENSHELL_ROLE_H

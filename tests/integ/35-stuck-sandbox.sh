@@ -40,7 +40,7 @@ sandbox other ''
 hold "$(sleeper stuck)" one
 openshell sandbox delete stuck >"$W/delete.out" 2>&1 & WAITER=$!
 until_ok grep -q 'frozen\|populated 1' "$CG/stuck/cgroup.events"
-# asked at once, while the old way would have been to stand still for 5 s
+# asked at once: waiting for the stuck one here would take 5 s
 quickest=99999
 for _ in 1 2 3; do
 	before=$(ms); openshell sandbox list >/dev/null; took=$(($(ms) - before))

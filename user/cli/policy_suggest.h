@@ -8,8 +8,8 @@
 
 /*
  * Write to @ret_yaml the one changed entry of the policy, under network_policies, with
- * lines to add marked by '+' in the first column and lines to remove by '-'. 1: written; 0: no such change is known (*ret_hint, a
- * constant, says what to look at; may be NULL); -ENOMEM.
+ * lines to add marked by '+' in the first column and lines to remove by '-'. 1: written; 0: no such
+ * change is known (*ret_hint, a constant, says what to look at; may be NULL); -ENOMEM.
  */
 int osh_policy_suggest(const struct osh_policy *policy, const struct osh_judge_input *in,
 		       const struct osh_judge_result *res, struct osh_buf *ret_yaml,

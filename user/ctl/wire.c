@@ -56,7 +56,10 @@ static void note_sender(struct osh_ctl_sender *sender, struct cmsghdr *c)
 	}
 }
 
-/* Keep what came with the bytes: descriptors, and who wrote them; -EBADMSG when there is more than we have room for. */
+/*
+ * Keep what came with the bytes: descriptors, and who wrote them; -EBADMSG when there is more than
+ * we have room for.
+ */
 static int keep_fds(struct osh_ctl_wire *wire, struct msghdr *msg, size_t at)
 {
 	int r = msg->msg_flags & MSG_CTRUNC ? -EBADMSG : 0;

@@ -37,8 +37,9 @@ void osh_ctl_wire_fini(struct osh_ctl_wire *wire); /* closes descriptors not tak
 int osh_ctl_wire_name_senders(int fd) OSH_MUST_CHECK;
 
 /*
- * One recvmsg(2), which never joins bytes of two writers. Returns the number of bytes, 0 at end of stream, -EAGAIN, -EMSGSIZE (a message
- * over OSH_CTL_MSG_MAX), -EBADMSG (too many descriptors) or another -errno.
+ * One recvmsg(2), which never joins bytes of two writers. Returns the number of bytes, 0 at end of
+ * stream, -EAGAIN, -EMSGSIZE (a message over OSH_CTL_MSG_MAX), -EBADMSG (too many descriptors) or
+ * another -errno.
  */
 ssize_t osh_ctl_wire_read(struct osh_ctl_wire *wire, int fd);
 /* The first complete message without its NUL; false: none. Valid until osh_ctl_wire_pop(). */

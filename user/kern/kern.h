@@ -119,7 +119,8 @@ struct osh_kern_policy {
 /*
  * Replace a sandbox's kernel policy in one step. When it returns 0 each connect() that begins is
  * decided by the new one; one under way may end by the old one, entirely, and its record says so (the
- * proxy decides by its own image in any case). On failure nothing has changed. -ESTALE: @policy->generation is older than the loaded.
+ * proxy decides by its own image in any case). On failure nothing has changed. -ESTALE:
+ * @policy->generation is older than the loaded.
  */
 int osh_kern_publish(struct osh_kern *kern, uint32_t sandbox,
 		     const struct osh_kern_policy *policy) OSH_MUST_CHECK;

@@ -125,7 +125,6 @@ struct osh_px_origin {
 	struct osh_list node; /* site->origins */
 	struct osh_px_site *site;
 	uint64_t who; /* serial: pooled connections and TLS sessions never cross identities */
-	uint64_t used_ms;
 	unsigned int refs; /* ups */
 	uint16_t port;
 	bool tls;

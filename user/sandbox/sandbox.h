@@ -84,7 +84,8 @@ struct osh_sandbox_cfg {
 };
 
 /*
- * Sockets in the sandbox's network namespace, created by a task in the caller's cgroup: non-blocking, close-on-exec, listening where that applies. TCP on 198.18.0.1 and the ULA, DNS on
+ * Sockets in the sandbox's network namespace, created by a task in the caller's cgroup:
+ * non-blocking, close-on-exec, listening where that applies. TCP on 198.18.0.1 and the ULA, DNS on
  * the same addresses. Ports in host byte order. The v6 ones are -1 and 0 on a kernel without IPv6.
  */
 struct osh_sandbox_listeners {
