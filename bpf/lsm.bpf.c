@@ -12,11 +12,12 @@ BPF_LICENSE;
 #define AF_NETLINK   16
 #define EAFNOSUPPORT 97
 
-static __always_inline struct osh_task *sandboxed(void)
+/* With a row, or without one (beyond its sandbox's share) but in the namespace all the same. */
+static __always_inline bool sandboxed(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	return bpf_map_lookup_elem(&osh_tasks, &tgid);
+	return bpf_map_lookup_elem(&osh_tasks, &tgid) || caller_sandbox();
 }
 
 SEC("?lsm/socket_create")

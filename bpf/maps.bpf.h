@@ -50,7 +50,7 @@ struct {
  * osh_sandboxes - the sandbox a network namespace belongs to
  * key/val: netns cookie -> struct osh_sb
  * writer:  monitor; exec.bpf.c, connect.bpf.c, flow.bpf.c, common.bpf.h keep its counts
- * reader:  connect.bpf.c, socket.bpf.c, flow.bpf.c, exec.bpf.c
+ * reader:  connect.bpf.c, socket.bpf.c, flow.bpf.c, exec.bpf.c, unix.bpf.c, lsm.bpf.c
  * full:    osh_kern_sandbox_add() fails: the sandbox is not created
  * miss:    deny
  * life:    pinned; survives the daemon
@@ -140,9 +140,9 @@ struct {
  * osh_tasks - identity of each process of a sandbox
  * key/val: thread group id -> struct osh_task
  * writer:  exec.bpf.c, taint.bpf.c; monitor deletes at sandbox removal
- * reader:  connect.bpf.c, socket.bpf.c, lsm.bpf.c; monitor
+ * reader:  connect.bpf.c, socket.bpf.c, unix.bpf.c, lsm.bpf.c; monitor
  * full:    the process has no identity: denied; counter task-full
- * miss:    outside every sandbox, or no identity: denied inside
+ * miss:    outside every sandbox, or no identity: denied inside; the namespace says which
  * life:    pinned; survives the daemon
  */
 struct {

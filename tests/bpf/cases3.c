@@ -7,6 +7,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <linux/mount.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -301,6 +302,25 @@ static bool is_active(struct kt *kt, const char *program)
 	return false;
 }
 
+/* A process of @sb without a row of its own, as those beyond the share are: errno of connect(@path). */
+static int reach_without_row(struct kt_sandbox *sb, const char *path, int type)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd, status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)osh_strlcpy(a.sun_path, path, sizeof(a.sun_path));
+		if (setns(sb->netns_fd, CLONE_NEWNET) < 0)
+			_exit(255);
+		fd = socket(AF_UNIX, type, 0);
+		_exit(connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? errno : 0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
 /* Unix sockets of the host that a sandbox can see: not for it. Its own: as ever. */
 void case_unix(struct kt *kt)
 {
@@ -333,6 +353,7 @@ void case_unix(struct kt *kt)
 		(void)snprintf(args, sizeof(args), "unix %s %s %s", ways[i].type, ways[i].how,
 			       link);
 		CHECK(says(kt, &sb, args, closed ? "EACCES" : "ok"));
+		CHECK(reach_without_row(&sb, path, ways[i].number) == (closed ? EACCES : 0));
 		(void)close(fd);
 		(void)snprintf(args, sizeof(args), "unix %s %s %s/own-%zu self", ways[i].type,
 			       ways[i].how, kt->tmp, i);
