@@ -176,10 +176,15 @@ void osh_proxies_send(struct osh_monitor *m, uint32_t type, const void *body, si
 void osh_role_add_sandbox(struct osh_monitor *m, struct osh_role *only, struct osh_sandbox *sb);
 bool osh_roles_ready(const struct osh_monitor *m);
 
-/* CA of a sandbox, from the signer: @done gets 0 or -errno; PEM is stored in sb->ca_pem. */
+/* ca.c: CA of a sandbox, from the signer: @done gets 0 or -errno; PEM is stored in sb->ca_pem. */
 typedef void osh_ca_done_fn(struct osh_sandbox *sb, int err);
 void osh_signer_ask_ca(struct osh_sandbox *sb, osh_ca_done_fn *done);
 void osh_signer_drop_ca(struct osh_sandbox *sb);
+/* For roles.c. */
+void osh_signer_ready(struct osh_monitor *m); /* there, or there again: asked anew */
+/* What became of a CA; -EBADMSG: no signer says that. */
+int osh_signer_on_ca(struct osh_monitor *m, const struct osh_msg_ca *msg) OSH_MUST_CHECK;
+void osh_signer_forget(void); /* who still waits is not told */
 
 /* sandboxes.c */
 struct osh_sandbox *osh_sb_find(struct osh_monitor *m, const char *name);

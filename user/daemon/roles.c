@@ -213,87 +213,6 @@ bool osh_roles_ready(const struct osh_monitor *m)
 	return true;
 }
 
-/* ---- CA requests ---- */
-
-struct ca_wait {
-	struct osh_list node;
-	uint32_t sandbox;
-	osh_ca_done_fn *done;
-};
-
-static struct osh_list ca_waits = { &ca_waits, &ca_waits };
-
-static void send_ca_make(struct osh_sandbox *sb)
-{
-	struct osh_msg_ca msg = { .sandbox = sb->id };
-
-	(void)osh_strlcpy(msg.name, sb->name, sizeof(msg.name));
-	osh_role_send(&sb->m->signer, OSH_MSG_CA_MAKE, 0, &msg, sizeof(msg), NULL, 0);
-}
-
-void osh_signer_ask_ca(struct osh_sandbox *sb, osh_ca_done_fn *done)
-{
-	struct ca_wait *w = calloc(1, sizeof(*w));
-
-	if (!w) {
-		done(sb, -ENOMEM);
-		return;
-	}
-	w->sandbox = sb->id;
-	w->done = done;
-	osh_list_add_tail(&ca_waits, &w->node);
-	send_ca_make(sb); /* a restarted signer is asked again in signer_ready() */
-}
-
-void osh_signer_drop_ca(struct osh_sandbox *sb)
-{
-	struct osh_msg_ca msg = { .sandbox = sb->id };
-
-	(void)osh_strlcpy(msg.name, sb->name, sizeof(msg.name));
-	osh_role_send(&sb->m->signer, OSH_MSG_CA_DROP, 0, &msg, sizeof(msg), NULL, 0);
-}
-
-static int on_ca(struct osh_monitor *m, const struct osh_msg_ca *msg)
-{
-	struct osh_sandbox *sb = osh_sb_by_id(m, msg->sandbox);
-	struct osh_list *it, *tmp;
-	int r = msg->status > 0 ? -EIO : msg->status;
-
-	if (sb && r == 0) {
-		size_t n = strnlen(msg->pem, sizeof(msg->pem));
-
-		if (n == sizeof(msg->pem))
-			return -EBADMSG;
-		osh_buf_reset(&sb->ca_pem);
-		r = osh_buf_add(&sb->ca_pem, msg->pem, n);
-	}
-	osh_list_for_each_safe (it, tmp, &ca_waits) {
-		struct ca_wait *w = osh_list_entry(it, struct ca_wait, node);
-
-		if (w->sandbox != msg->sandbox)
-			continue;
-		osh_list_del(&w->node);
-		if (sb)
-			w->done(sb, r);
-		free(w);
-	}
-	return 0;
-}
-
-/* A restarted signer has lost its proxies' sockets: restart them with new ones. */
-static void signer_ready(struct osh_role *role)
-{
-	struct osh_list *it;
-
-	role->state = OSH_ROLE_READY;
-	osh_list_for_each (it, &role->m->sandboxes) {
-		struct osh_sandbox *sb = osh_list_entry(it, struct osh_sandbox, node);
-
-		if (sb->phase != OSH_PHASE_STOPPED && sb->phase != OSH_PHASE_DELETING)
-			send_ca_make(sb);
-	}
-}
-
 /* ---- receiving ---- */
 
 static int on_proxy_msg(struct osh_role *role, const struct osh_seqpkt_msg *msg)
@@ -329,10 +248,11 @@ static int on_signer_msg(struct osh_role *role, const struct osh_seqpkt_msg *msg
 	case OSH_MSG_READY:
 		if (role->state != OSH_ROLE_STARTING)
 			return -EBADMSG;
-		signer_ready(role);
+		role->state = OSH_ROLE_READY;
+		osh_signer_ready(role->m);
 		return 0;
 	case OSH_MSG_CA:
-		return on_ca(role->m, msg->body);
+		return osh_signer_on_ca(role->m, msg->body);
 	default:
 		return -EBADMSG;
 	}
@@ -649,10 +569,5 @@ void osh_roles_stop(struct osh_monitor *m)
 	for (unsigned int i = 0; i < m->nproxies; i++)
 		stop_role(&m->proxies[i]);
 	stop_role(&m->signer);
-	while (!osh_list_is_empty(&ca_waits)) {
-		struct ca_wait *w = osh_list_entry(ca_waits.next, struct ca_wait, node);
-
-		osh_list_del(&w->node);
-		free(w);
-	}
+	osh_signer_forget();
 }
