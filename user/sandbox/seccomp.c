@@ -207,6 +207,11 @@ static int add_conditional(scmp_filter_ctx ctx)
 		r = seccomp_rule_add_exact(
 			ctx, eperm, SCMP_SYS(personality), 1,
 			SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0x80000000u | layouts[i], layouts[i]));
+	/* The question has all bits set: with the highest and not every other one it is none. */
+	for (unsigned int bit = 0; r == 0 && bit < 31; bit++)
+		r = seccomp_rule_add_exact(
+			ctx, eperm, SCMP_SYS(personality), 1,
+			SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0x80000000u | 1u << bit, 0x80000000u));
 	/* The same for code without a name, from another process's memory. */
 	if (r == 0)
 		r = seccomp_rule_add_exact(ctx, eperm, SCMP_SYS(shmat), 1,

@@ -424,8 +424,14 @@ enum osh_selftest_state osh_st_mm_exe(const struct osh_selftest_env *env, char *
 /* Programs started later would execute whatever they can read, at addresses known beforehand. */
 enum osh_selftest_state osh_st_layout(const struct osh_selftest_env *env, char *detail)
 {
-	static const unsigned long layouts[] = { READ_IMPLIES_EXEC, ADDR_NO_RANDOMIZE,
-						 ADDR_COMPAT_LAYOUT, MMAP_PAGE_ZERO };
+	/* the kernel takes bits that mean nothing: the highest is that of the question 0xffffffff */
+	static const unsigned long layouts[] = { READ_IMPLIES_EXEC,
+						 ADDR_NO_RANDOMIZE,
+						 ADDR_COMPAT_LAYOUT,
+						 MMAP_PAGE_ZERO,
+						 0x80000000ul | READ_IMPLIES_EXEC,
+						 0x80000000ul | ADDR_NO_RANDOMIZE,
+						 0xfffffffeul };
 	int id;
 
 	(void)env;
