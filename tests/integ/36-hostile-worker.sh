@@ -165,7 +165,7 @@ bad("a wrong length", lambda f: f.send("OSH_MSG_STATS", b"{}", length=4))
 bad("a descriptor", lambda f: f.send("OSH_MSG_PONG", fds=[mem]))
 bad("a name without an end", lambda f: f.send("OSH_MSG_NAME_ASK", struct.pack("=IIiI", 1, 0, 0, 0) + b"a" * 256))
 bad("a name that is none", lambda f: f.send("OSH_MSG_NAME_ASK", struct.pack("=IIiI256s", 1, 0, 0, 0, b"a\nb")))
-bad("being ready twice", lambda f: f.send("OSH_MSG_READY"))
+bad("being ready twice", lambda f: [f.send("OSH_MSG_READY") for i in range(2)]) # it may have been caught before its own
 bad("a record that is none", lambda f: f.put(b"\xff" * 64))
 def rewind(f): struct.pack_into("=Q", f.ring, 0, 2**63); os.write(f.event, struct.pack("=Q", 1))
 bad("a ring that makes no sense", rewind)
