@@ -237,7 +237,7 @@ void osh_timer_set(struct osh_loop *loop, struct osh_timer *timer, uint64_t in_m
 
 static void fire_timers(struct osh_loop *loop)
 {
-	/* one that is armed from here on, even for now, must not keep the sources waiting */
+	/* one that is armed from here on, even without delay, must not keep the sources waiting */
 	loop->turn++;
 	while (loop->timers && loop->heap[0]->at_ms <= loop->now_ms &&
 	       loop->heap[0]->turn != loop->turn) {

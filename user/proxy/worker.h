@@ -296,7 +296,7 @@ struct osh_px_dial {
 	const struct osh_px_hop *hop; /* NULL: direct */
 	struct osh_px_addrs
 		targets; /* checked addresses of the upstream, in the order to ask for */
-	uint8_t target; /* asked for now */
+	uint8_t target; /* index of the one that the hop is asked to reach */
 	bool by_name;
 	bool asked; /* one try is in state CHAIN, and no other may begin */
 	struct osh_buf answer; /* of the proxy, so far */
