@@ -5,7 +5,7 @@
 /*
  * The operator's upstream proxy: who goes through it, asking it for a tunnel, taking its answer. It
  * is asked for an address that was resolved and checked here, so that the tunnel cannot lead anywhere
- * else; and always by CONNECT, for an absolute-form request cannot be bound to an address. up.c dials
+ * else; and always by CONNECT, for an absolute-form request cannot be bound to an address. dial.c dials
  * it and decides what to do about a refusal.
  */
 

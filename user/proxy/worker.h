@@ -272,7 +272,7 @@ struct osh_px_up {
 	struct osh_px *px;
 	struct osh_px_origin *origin; /* NULL until TLS or plain is decided */
 	struct osh_px_conn *conn; /* NULL: idle */
-	struct osh_px_dial *dial; /* CONNECTING */
+	struct osh_px_dial *dial; /* CONNECTING and CHAIN; NULL afterwards */
 	struct osh_addr addr; /* of the upstream, also behind the upstream proxy */
 	uint16_t port; /* dialled; differs from the origin's with the operator's host table */
 	bool by_name; /* the upstream proxy resolved the name: @addr is only what we got for it */
@@ -492,7 +492,17 @@ int osh_px_answered(struct osh_px_conn *c, bool may_keep);
 /* Would osh_px_answered() keep it? */
 bool osh_px_may_keep(const struct osh_px_conn *c);
 
+/* dial.c */
+/* 0: c->up is a TCP connection; -EAGAIN: c->dial is under way; errors as of osh_px_up_ready(). */
+int osh_px_dial(struct osh_px_conn *c) OSH_MUST_CHECK;
+void osh_px_dial_cancel(struct osh_px_conn *c);
+/* @up belongs to a dial. */
+void osh_px_dial_event(struct osh_px_up *up, uint32_t events);
+/* Does today's policy still allow the address @up was connected to? */
+bool osh_px_up_still_permitted(struct osh_px_conn *c, struct osh_px_up *up);
+
 /* up.c */
+struct osh_px_up *osh_px_up_new(struct osh_px *px, int take_fd); /* NULL: no memory */
 void osh_px_up_free(struct osh_px_up *up, bool reset);
 /* Give back a connection whose exchange is over. */
 void osh_px_up_release(struct osh_px_up *up);
@@ -501,13 +511,10 @@ void osh_px_up_release(struct osh_px_up *up);
  * upstream. The failure was logged.
  */
 int osh_px_up_ready(struct osh_px_conn *c) OSH_MUST_CHECK;
-/* Does today's policy still allow the address @up was connected to? */
-bool osh_px_up_still_permitted(struct osh_px_conn *c, struct osh_px_up *up);
 /*
  * 0: c->up is a TCP connection, or (@pooled) a pooled one could be had; errors as above.
  */
 int osh_px_up_connected(struct osh_px_conn *c, bool pooled) OSH_MUST_CHECK;
-void osh_px_dial_cancel(struct osh_px_conn *c);
 void osh_px_pool_sweep(struct osh_px *px);
 
 /* chain.c: the operator's upstream proxy */
