@@ -97,13 +97,11 @@ q $PY "$W/old.py" staplestale.der root.key
 staple staplealien stranger -ndays 5
 printf '\060\003\012\001\002' >staplejunk.der   # "internal error"
 
-port=$((20000 + $$ % 20000))
 serve() { # NAME [s_server options...]; without -key: leaf.key
 	local n=$1 key=leaf.key; shift
 	[ "$n" = sha1 ] && key=rsa.key
 	[ "$n" = weak ] && key=weak.key
-	port=$((port + 1))
-	while ss -Hltn "sport = :$port" | grep -q .; do port=$((port + 1)); done
+	free_port; port=$FREE_PORT
 	openssl s_server -accept "127.0.0.1:$port" -cert "$n.pem" -key $key -www -cipher 'ALL:@SECLEVEL=0' "$@" >"$n.server" 2>&1 </dev/null &
 	ORIGINS="$ORIGINS $!"
 	HOSTS="$HOSTS
@@ -119,7 +117,7 @@ for n in staplegood staplerevoked staplestale staplealien staplejunk; do serve $
 serve tls12 -tls1_2
 serve tls10 -tls1
 serve tls11 -tls1_1
-for p in $PORTS; do until_ok sh -c "ss -Hltn 'sport = :$p' | grep -q ." || die "server on $p"; done
+for p in $PORTS; do until_ok sh -c "ss -Hltn 'sport = :$p' | grep -q ." || { cat ./*.server; die "server on $p"; }; done
 
 # an origin that says for each connection whether the session was resumed
 cat >"$W/resume.py" <<'P'

@@ -3,10 +3,9 @@
 # host name, PostgreSQL with and without TLS. A policy that stops allowing them closes what is open.
 . "$(dirname "$0")/lib.sh"
 [ -x /usr/sbin/sshd ] || { echo "skip: openssh-server is not installed"; exit 77; }
-port() { local p=$((30000 + RANDOM % 20000)); while ss -Hltn "sport = :$p" | grep -q .; do p=$((p + 1)); done; echo $p; }
 mkdir -p /run/sshd "$W/ssh"
 ssh-keygen -q -t ed25519 -N '' -f "$W/ssh/host" && ssh-keygen -q -t ed25519 -N '' -f "$W/ssh/id" || die "keys"
-SSHP=$(port)
+free_port; SSHP=$FREE_PORT
 cat >"$W/ssh/config" <<C
 Port $SSHP
 ListenAddress 127.0.0.1
@@ -33,7 +32,7 @@ until_ok grep -q listening "$W/web.out" || die web
 WEB=$(awk '{print $2}' "$W/web.out")
 PG=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -1)
 if [ -x "$PG/initdb" ] && id postgres >/dev/null 2>&1; then
-	PGP=$(port)
+	free_port; PGP=$FREE_PORT
 	install -d -o postgres -m 700 "$W/pg"
 	openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=db.test -days 5 -keyout "$W/pg.key" -out "$W/pg.crt" 2>/dev/null
 	pg() { runuser -u postgres -- env LC_ALL=C "$@"; }
