@@ -97,7 +97,11 @@ void osh_put_esc_cut(struct osh_put *p, struct osh_str s, size_t max, unsigned i
 		osh_put_raw(p, "...");
 }
 
-void osh_put_value(struct osh_put *p, struct osh_str s)
+/*
+ * A value of a k=v line: bare when it is not empty and has only printable ASCII without blank,
+ * quote and backslash; else "quoted" and escaped.
+ */
+static void put_value(struct osh_put *p, struct osh_str s)
 {
 	const unsigned int flags = OSH_PUT_ESC_BLANK | OSH_PUT_ESC_QUOTE;
 	size_t n = 0;
@@ -126,7 +130,7 @@ void osh_put_kv(struct osh_put *p, const char *key, struct osh_str s)
 	if (!s.n)
 		return;
 	put_key(p, key);
-	osh_put_value(p, s);
+	put_value(p, s);
 }
 
 void osh_put_kv_u64(struct osh_put *p, const char *key, uint64_t v)

@@ -27,11 +27,6 @@ enum osh_put_flags {
 void osh_put_esc(struct osh_put *p, struct osh_str s, unsigned int flags);
 /* The same, cut to @max bytes of input on a character boundary with "..." behind. */
 void osh_put_esc_cut(struct osh_put *p, struct osh_str s, size_t max, unsigned int flags);
-/*
- * A value of a k=v line: bare when it is not empty and has only printable ASCII without blank,
- * quote and backslash; else "quoted" and escaped.
- */
-void osh_put_value(struct osh_put *p, struct osh_str s);
 /* " key=value" (no blank at the start of the output); nothing when @s is empty. */
 void osh_put_kv(struct osh_put *p, const char *key, struct osh_str s);
 void osh_put_kv_u64(struct osh_put *p, const char *key, uint64_t v); /* nothing when 0 */

@@ -5,7 +5,8 @@
 #include "cli/rpc.h"
 #include "cli/table.h"
 
-bool osh_check_print(struct osh_cli *cli, const struct osh_jval *c)
+/* "  name ......... ok (detail)" and the hint; true unless it failed. */
+static bool print_check(struct osh_cli *cli, const struct osh_jval *c)
 {
 	static const char dots[] = "...................................";
 	const char *name = osh_jval_z(osh_jval_get(c, "name"), "");
@@ -43,7 +44,7 @@ static int doctor_table(struct osh_cli *cli, const struct osh_jval *checks)
 	for (size_t i = 0; i < osh_jval_len(checks); i++) {
 		const struct osh_jval *c = osh_jval_at(checks, i);
 
-		failed += !osh_check_print(cli, c);
+		failed += !print_check(cli, c);
 		degraded += !strcmp(osh_jval_z(osh_jval_get(c, "status"), ""), "warn");
 	}
 	fputc('\n', cli->out);

@@ -6,8 +6,6 @@
 #include "base/json.h"
 #include "cli/cmd.h"
 
-/* "  name ......... ok (detail)" and the hint; true unless it failed. */
-bool osh_check_print(struct osh_cli *cli, const struct osh_jval *check);
 /*
  * What can be checked without the daemon, as [check...] appended to @j. Loads small BPF programs to
  * see whether the kernel takes them; attaches nothing.

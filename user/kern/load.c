@@ -389,7 +389,8 @@ static int try_load(struct osh_kern *kern, const struct osh_kern_opts *opts, con
 	return 0;
 }
 
-int osh_kern_load(struct osh_kern *kern, const struct osh_kern_opts *opts, struct osh_diag *diag)
+static int load_programs(struct osh_kern *kern, const struct osh_kern_opts *opts,
+			 struct osh_diag *diag)
 {
 	libbpf_print_fn_t before = libbpf_set_print(on_libbpf_print);
 	struct extras x = { opts->no_lsm ? -ECANCELED : probe_lsm(), probe_modret() };
@@ -451,7 +452,7 @@ int osh_kern_open(const struct osh_kern_opts *opts, struct osh_kern **ret_kern,
 		if (r < 0)
 			goto fail;
 	}
-	r = osh_kern_load(kern, opts, diag);
+	r = load_programs(kern, opts, diag);
 	if (r < 0)
 		goto fail;
 	r = osh_clock_set(kern);

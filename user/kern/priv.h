@@ -73,8 +73,6 @@ struct osh_kern {
 	unsigned int drained, drain_max;
 };
 
-/* load.c */
-int osh_kern_load(struct osh_kern *kern, const struct osh_kern_opts *opts, struct osh_diag *diag);
 /* attach.c */
 int osh_kern_attach(struct osh_kern *kern, const struct osh_kern_opts *opts, struct osh_diag *diag);
 /* kfs.c */

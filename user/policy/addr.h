@@ -114,6 +114,5 @@ bool osh_addr_is_gateway(const struct osh_addr *addr);
 /* Names of cloud metadata services and localhost, with or without a trailing dot. */
 bool osh_host_is_metadata_name(struct osh_str host);
 bool osh_host_is_localhost(struct osh_str host);
-bool osh_port_is_control_plane(uint16_t port);
 
 #endif

@@ -24,15 +24,11 @@ void osh_check_warn(const struct osh_check *c, struct osh_place at, const char *
 /* "443,8443", at most @size bytes with the NUL. */
 void osh_check_ports(const struct osh_endpoint *ep, char *dst, size_t size);
 
-bool osh_rule_is_empty(const struct osh_rule *rule);
-bool osh_rule_is_graphql(const struct osh_rule *rule); /* has one of the operation fields */
 /* A websocket endpoint whose messages are judged as GraphQL operations. */
 bool osh_endpoint_is_ws_graphql(const struct osh_endpoint *ep);
-const struct osh_keyed_matcher *osh_rule_tool(const struct osh_rule *rule); /* or NULL */
 
 void osh_check_endpoint(const struct osh_check *c); /* host, ports, options */
 void osh_check_rules(const struct osh_check *c); /* rules, deny_rules, access */
-void osh_check_static(const struct osh_policy *policy, struct osh_diag *diag);
 void osh_check_middlewares(const struct osh_policy *policy, struct osh_diag *diag);
 
 #endif

@@ -65,7 +65,7 @@ struct osh_idclass *osh_idclass_free(struct osh_idclass *cls)
 	return NULL;
 }
 
-bool osh_idclass_has(const struct osh_idclass *cls, size_t class_id)
+static bool idclass_has(const struct osh_idclass *cls, size_t class_id)
 {
 	return class_id < cls->nclasses && (cls->bits[class_id / 64] >> class_id % 64 & 1);
 }
@@ -79,8 +79,7 @@ bool img_idclass_fits(const struct osh_image *img, const struct osh_idclass *cls
 uint32_t img_match_next(struct img_walk *w, const struct osh_idclass *cls)
 {
 	for (uint32_t id; (id = img_walk_next(w)) != IMG_NONE;)
-		if (osh_idclass_has(cls,
-				    img_entry(w->img, img_endpoint(w->img, id)->entry)->class_id))
+		if (idclass_has(cls, img_entry(w->img, img_endpoint(w->img, id)->entry)->class_id))
 			return id;
 	return IMG_NONE;
 }

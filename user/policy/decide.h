@@ -43,7 +43,6 @@ struct osh_idclass;
 int osh_idclass_new(const struct osh_image *img, const struct osh_identity *id,
 		    struct osh_idclass **ret_class) OSH_MUST_CHECK; /* -ENOMEM */
 struct osh_idclass *osh_idclass_free(struct osh_idclass *cls); /* takes NULL, returns NULL */
-bool osh_idclass_has(const struct osh_idclass *cls, size_t class_id);
 
 static inline void osh_idclass_free_ptr(struct osh_idclass **cls)
 {

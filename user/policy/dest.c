@@ -43,7 +43,7 @@ bool osh_host_is_localhost(struct osh_str host)
 		osh_str_ieq(osh_str_sub(host, host.n - 10, 10), OSH_STR(".localhost")));
 }
 
-bool osh_port_is_control_plane(uint16_t port)
+static bool port_is_control_plane(uint16_t port)
 {
 	return port == 2379 || port == 2380 || port == 6443 || port == 10250 || port == 10255;
 }
@@ -105,7 +105,7 @@ int osh_dest_check(const struct osh_dest *dest, const struct osh_addr *resolved,
 	*ret = (struct osh_dest_verdict){ .mode = dest_mode(dest, &literal) };
 	if (dest->bad_allowed_ips && ret->mode == OSH_DEST_ALLOWED_IPS)
 		ret->reason = OSH_DEST_BAD_ALLOWED_IPS;
-	else if (ret->mode != OSH_DEST_PUBLIC_ONLY && osh_port_is_control_plane(dest->port))
+	else if (ret->mode != OSH_DEST_PUBLIC_ONLY && port_is_control_plane(dest->port))
 		ret->reason = OSH_DEST_CONTROL_PORT;
 	else if (n == 0)
 		ret->reason = OSH_DEST_UNRESOLVED;

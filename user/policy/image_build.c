@@ -103,7 +103,7 @@ static int intern_put(struct img_intern *in, struct img_intern_slot *slot, struc
 
 /* ---- tables ---- */
 
-void img_build_init(struct img_build *b)
+static void build_init(struct img_build *b)
 {
 	*b = (struct img_build){ 0 };
 	for (int t = 0; t < IMG_TABLES; t++)
@@ -112,7 +112,7 @@ void img_build_init(struct img_build *b)
 	osh_buf_init(&b->class_keys, OSH_IMAGE_MAX_BYTES, 0);
 }
 
-void img_build_fini(struct img_build *b)
+static void build_fini(struct img_build *b)
 {
 	for (int t = 0; t < IMG_TABLES; t++)
 		osh_buf_fini(&b->tab[t]);
@@ -678,7 +678,7 @@ int osh_image_compile_with(const struct osh_policy *policy, uint64_t generation,
 		return -EINVAL;
 	init_head(&head, generation);
 	memcpy(head.hash, hash, 64);
-	img_build_init(&b);
+	build_init(&b);
 	b.aliases = aliases;
 	b.naliases = naliases;
 	for (size_t i = 0; !r && i < policy->n_entries; i++)
@@ -689,7 +689,7 @@ int osh_image_compile_with(const struct osh_policy *policy, uint64_t generation,
 		r = index_hosts(&b, &head);
 	if (!r)
 		r = emit(&b, &head, ret_block);
-	img_build_fini(&b);
+	build_fini(&b);
 	return r;
 }
 
@@ -707,10 +707,10 @@ int osh_image_quarantine(uint64_t generation, struct osh_str why, struct osh_buf
 
 	init_head(&head, generation);
 	head.flags = IMG_F_QUARANTINE;
-	img_build_init(&b);
+	build_init(&b);
 	r = img_build_text(&b, osh_str_sub(why, 0, osh_utf8_cut(why, 500)), &head.why);
 	if (!r)
 		r = emit(&b, &head, ret_block);
-	img_build_fini(&b);
+	build_fini(&b);
 	return r;
 }

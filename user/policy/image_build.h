@@ -26,9 +26,6 @@ struct img_build {
 	size_t naliases;
 };
 
-void img_build_init(struct img_build *b);
-void img_build_fini(struct img_build *b);
-
 /* Number of records in a table so far. */
 uint32_t img_build_count(const struct img_build *b, enum img_table t);
 size_t img_record_size(enum img_table t);

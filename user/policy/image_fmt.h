@@ -260,8 +260,6 @@ static inline uint32_t img_hash(struct osh_str s)
 
 /* Bit of a method (case-insensitive), IMG_M_OTHER for any without one. */
 uint32_t img_method_bit(struct osh_str method);
-/* One bit of enum img_op_type, IMG_OP_ALL for "*", 0 otherwise; case-insensitive. */
-uint32_t img_op_type(struct osh_str type);
 
 static inline bool img_glob_match(const struct osh_image *img, uint32_t glob, struct osh_str input)
 {

@@ -19,7 +19,8 @@ uint32_t img_method_bit(struct osh_str method)
 	return IMG_M_OTHER;
 }
 
-uint32_t img_op_type(struct osh_str type)
+/* One bit of enum img_op_type, IMG_OP_ALL for "*", 0 otherwise; case-insensitive. */
+static uint32_t op_type(struct osh_str type)
 {
 	if (osh_str_is(type, "*"))
 		return IMG_OP_ALL;
@@ -119,7 +120,7 @@ static int make_rule(struct img_build *b, const struct osh_endpoint *ep,
 		.method_glob = IMG_NONE,
 		.name_glob = IMG_NONE,
 		.methods = method_mask(rule->method),
-		.op_types = img_op_type(rule->operation_type),
+		.op_types = op_type(rule->operation_type),
 	};
 	r = img_build_text(b, rule->method, &rec->method);
 	if (!r)
@@ -152,7 +153,7 @@ static int make_preset(struct img_build *b, const struct osh_endpoint *ep, struc
 	};
 	for (size_t i = 0; i < n; i++) {
 		if (ep->protocol == OSH_PROTO_GRAPHQL)
-			rec->op_types |= img_op_type(osh_str(words[i]));
+			rec->op_types |= op_type(osh_str(words[i]));
 		else
 			rec->methods |= method_mask(osh_str(words[i]));
 	}
@@ -210,7 +211,7 @@ static int add_persisted(struct img_build *b, const struct osh_endpoint *ep, str
 	for (size_t i = 0; !r && i < n; i++) {
 		const struct osh_persisted_query *q = &ep->graphql_persisted_queries[i];
 
-		recs[i].op_type = img_op_type(q->operation_type);
+		recs[i].op_type = op_type(q->operation_type);
 		recs[i].fields.first = img_build_count(b, IMG_MATCHERS);
 		recs[i].fields.count = (uint32_t)q->fields.n;
 		for (size_t k = 0; !r && k < q->fields.n; k++) {

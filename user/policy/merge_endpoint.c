@@ -55,8 +55,9 @@ static bool same_rule(const struct osh_rule *a, const struct osh_rule *b)
 	       same_matchers(a->params, a->n_params, b->params, b->n_params);
 }
 
-int osh_merge_add_rules(struct osh_arena *arena, struct osh_rule **rules, size_t *n,
-			const struct osh_rule *add, size_t n_add, bool *ret_added)
+/* Append the rules that are not there yet; *ret_added (may be NULL) tells whether there were any. */
+static int add_rules(struct osh_arena *arena, struct osh_rule **rules, size_t *n,
+		     const struct osh_rule *add, size_t n_add, bool *ret_added)
 {
 	struct osh_rule *v = osh_arena_array(arena, *n + n_add + 1, sizeof(*v));
 	size_t count = *n;
@@ -84,7 +85,8 @@ int osh_merge_add_rules(struct osh_arena *arena, struct osh_rule **rules, size_t
 	return 0;
 }
 
-int osh_merge_expand_access(struct osh_arena *arena, struct osh_endpoint *ep)
+/* Replace a preset by the rules it stands for. 0, -ENOMEM; -EINVAL: no known preset. */
+static int expand_access(struct osh_arena *arena, struct osh_endpoint *ep)
 {
 	const char *const *words;
 	size_t n = osh_access_words(ep->access, ep->protocol, &words);
@@ -105,7 +107,7 @@ int osh_merge_expand_access(struct osh_arena *arena, struct osh_endpoint *ep)
 			rules[i].path = OSH_STR("**");
 		}
 	}
-	r = osh_merge_add_rules(arena, &ep->rules, &ep->n_rules, rules, n, NULL);
+	r = add_rules(arena, &ep->rules, &ep->n_rules, rules, n, NULL);
 	if (r < 0)
 		return r;
 	ep->access_text = OSH_STR("");
@@ -174,7 +176,7 @@ static int merge_access(struct merging *m)
 	int r;
 
 	if (in->n_rules && ep->access_text.n) {
-		r = osh_merge_expand_access(m->arena, ep);
+		r = expand_access(m->arena, ep);
 		if (r < 0)
 			return r;
 		osh_diag_warn(
@@ -183,8 +185,7 @@ static int merge_access(struct merging *m)
 			OSH_CLIP(in->access_text), OSH_CLIP(ep->host), in->ports[0]);
 	}
 	if (in->n_rules) {
-		r = osh_merge_add_rules(m->arena, &ep->rules, &ep->n_rules, in->rules, in->n_rules,
-					&added);
+		r = add_rules(m->arena, &ep->rules, &ep->n_rules, in->rules, in->n_rules, &added);
 		m->changed = m->changed || added;
 		return r;
 	}
@@ -256,8 +257,8 @@ int osh_merge_endpoint(struct osh_arena *arena, struct osh_endpoint *ep,
 	if (r == 0)
 		r = merge_access(&m);
 	if (r == 0)
-		r = osh_merge_add_rules(arena, &ep->deny_rules, &ep->n_deny_rules, in->deny_rules,
-					in->n_deny_rules, &added);
+		r = add_rules(arena, &ep->deny_rules, &ep->n_deny_rules, in->deny_rules,
+			      in->n_deny_rules, &added);
 	if (r == 0)
 		r = merge_allowed_ips(&m);
 	if (r < 0)
@@ -375,12 +376,12 @@ int osh_merge_change_rules(struct osh_merge_run *run, const struct osh_merge_op 
 	if (r < 0)
 		return r;
 	if (op->kind == OSH_MERGE_ADD_DENY)
-		return osh_merge_add_rules(arena, &ep->deny_rules, &ep->n_deny_rules, op->rules,
-					   op->n_rules, NULL);
+		return add_rules(arena, &ep->deny_rules, &ep->n_deny_rules, op->rules, op->n_rules,
+				 NULL);
 	if (ep->access_text.n) {
 		struct osh_str preset = ep->access_text;
 
-		r = osh_merge_expand_access(arena, ep);
+		r = expand_access(arena, ep);
 		if (r < 0)
 			return r;
 		osh_diag_warn(
@@ -388,5 +389,5 @@ int osh_merge_change_rules(struct osh_merge_run *run, const struct osh_merge_op 
 			"expanded access preset '%.*s' to explicit rules for endpoint %.*s:%u",
 			OSH_CLIP(preset), OSH_CLIP(op->host), op->port);
 	}
-	return osh_merge_add_rules(arena, &ep->rules, &ep->n_rules, op->rules, op->n_rules, NULL);
+	return add_rules(arena, &ep->rules, &ep->n_rules, op->rules, op->n_rules, NULL);
 }

@@ -23,12 +23,6 @@ int osh_merge_endpoint(struct osh_arena *arena, struct osh_endpoint *ep,
 		       const struct osh_endpoint *in, struct osh_diag *warn,
 		       bool *ret_changed) OSH_MUST_CHECK;
 
-/* Replace a preset by the rules it stands for. 0, -ENOMEM; -EINVAL: no known preset. */
-int osh_merge_expand_access(struct osh_arena *arena, struct osh_endpoint *ep) OSH_MUST_CHECK;
-/* Append the rules that are not there yet; *ret_added (may be NULL) tells whether there were any. */
-int osh_merge_add_rules(struct osh_arena *arena, struct osh_rule **rules, size_t *n,
-			const struct osh_rule *add, size_t n_add, bool *ret_added) OSH_MUST_CHECK;
-
 /* Operations: 0, -EBADMSG with an error in run->diag, -ENOMEM. */
 int osh_merge_add_endpoint(struct osh_merge_run *run, const struct osh_merge_op *op) OSH_MUST_CHECK;
 int osh_merge_change_rules(struct osh_merge_run *run, const struct osh_merge_op *op) OSH_MUST_CHECK;

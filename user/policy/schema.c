@@ -38,8 +38,8 @@ bool osh_schema_text(struct osh_reader *rd, const struct osh_node *node, const c
 	return false;
 }
 
-bool osh_schema_bool(struct osh_reader *rd, const struct osh_node *node, const char *what,
-		     bool *ret_value)
+static bool read_bool(struct osh_reader *rd, const struct osh_node *node, const char *what,
+		      bool *ret_value)
 {
 	if (node->type != OSH_NODE_BOOL) {
 		wrong_type(rd, node, what, "true or false");
@@ -107,8 +107,9 @@ struct osh_str osh_reader_str(struct osh_reader *rd, struct osh_str s)
 	return copy;
 }
 
-void osh_schema_unknown(struct osh_reader *rd, const struct osh_node *node,
-			const struct osh_key *keys, const char *what)
+/* Report "unknown FIELD 'x' in WHAT" with the nearest of @keys, at the key of @node. */
+static void report_unknown(struct osh_reader *rd, const struct osh_node *node,
+			   const struct osh_key *keys, const char *what)
 {
 	const char *best = NULL;
 	unsigned int best_distance = 4;
@@ -200,7 +201,7 @@ static void read_key(struct osh_reader *rd, const struct osh_node *node, const s
 		(void)osh_schema_text(rd, node, key->name, dst); /* reported; reading goes on */
 		break;
 	case OSH_KEY_BOOL:
-		(void)osh_schema_bool(rd, node, key->name, dst); /* likewise */
+		(void)read_bool(rd, node, key->name, dst); /* likewise */
 		break;
 	case OSH_KEY_U16:
 	case OSH_KEY_U32:
@@ -240,7 +241,7 @@ void osh_schema_read(struct osh_reader *rd, const struct osh_node *node, const s
 		if (k->name)
 			read_key(rd, it, k, obj);
 		else if (it->key.n)
-			osh_schema_unknown(rd, it, keys, what);
+			report_unknown(rd, it, keys, what);
 	}
 	for (const struct osh_key *k = keys; k->name; k++)
 		if ((k->flags & OSH_KEY_REQUIRED) && !osh_node_get(node, osh_str(k->name)))

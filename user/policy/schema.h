@@ -77,8 +77,6 @@ void osh_schema_read(struct osh_reader *rd, const struct osh_node *node, const s
 /* The single readers, for use in @set functions. false: an error was reported. */
 bool osh_schema_text(struct osh_reader *rd, const struct osh_node *node, const char *what,
 		     struct osh_str *ret_text);
-bool osh_schema_bool(struct osh_reader *rd, const struct osh_node *node, const char *what,
-		     bool *ret_value);
 bool osh_schema_int(struct osh_reader *rd, const struct osh_node *node, const char *what,
 		    int64_t min, int64_t max, int64_t *ret_value);
 /* "a list" / "a mapping"; an empty "key:" counts as an empty one. */
@@ -89,9 +87,5 @@ bool osh_schema_is_map(struct osh_reader *rd, const struct osh_node *node, const
 void *osh_reader_array(struct osh_reader *rd, size_t n, size_t size);
 /* Copy into the arena; the empty string (never NULL) on failure. */
 struct osh_str osh_reader_str(struct osh_reader *rd, struct osh_str s);
-
-/* Report "unknown FIELD 'x' in WHAT" with the nearest of @keys, at the key of @node. */
-void osh_schema_unknown(struct osh_reader *rd, const struct osh_node *node,
-			const struct osh_key *keys, const char *what);
 
 #endif

@@ -107,7 +107,7 @@ static void check_paths(struct osh_diag *diag, const struct osh_strs *list,
 	}
 }
 
-void osh_check_static(const struct osh_policy *policy, struct osh_diag *diag)
+static void check_static(const struct osh_policy *policy, struct osh_diag *diag)
 {
 	const struct osh_policy_fs *fs = &policy->filesystem;
 	const struct osh_policy_landlock *ll = &policy->landlock;
@@ -195,7 +195,7 @@ int osh_policy_validate(const struct osh_policy *policy, struct osh_diag *diag)
 	unsigned int errors = diag->errors;
 	int r;
 
-	osh_check_static(policy, diag);
+	check_static(policy, diag);
 	for (size_t i = 0; i < policy->n_entries; i++)
 		check_entry(policy, &policy->entries[i], diag);
 	osh_check_middlewares(policy, diag);

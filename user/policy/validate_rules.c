@@ -5,18 +5,18 @@
 
 static const struct osh_place nowhere;
 
-bool osh_rule_is_graphql(const struct osh_rule *rule)
+static bool rule_is_graphql(const struct osh_rule *rule)
 {
 	return rule->operation_type.n || rule->operation_name.n || rule->fields.n;
 }
 
-bool osh_rule_is_empty(const struct osh_rule *rule)
+static bool rule_is_empty(const struct osh_rule *rule)
 {
 	return !rule->method.n && !rule->path.n && !rule->command.n && !rule->n_query &&
-	       !rule->n_params && !osh_rule_is_graphql(rule);
+	       !rule->n_params && !rule_is_graphql(rule);
 }
 
-const struct osh_keyed_matcher *osh_rule_tool(const struct osh_rule *rule)
+static const struct osh_keyed_matcher *rule_tool(const struct osh_rule *rule)
 {
 	for (size_t i = 0; i < rule->n_params; i++)
 		if (osh_str_is(rule->params[i].key, "name"))
@@ -29,10 +29,10 @@ bool osh_endpoint_is_ws_graphql(const struct osh_endpoint *ep)
 	if (ep->protocol != OSH_PROTO_WEBSOCKET)
 		return false;
 	for (size_t i = 0; i < ep->n_rules; i++)
-		if (osh_rule_is_graphql(&ep->rules[i]))
+		if (rule_is_graphql(&ep->rules[i]))
 			return true;
 	for (size_t i = 0; i < ep->n_deny_rules; i++)
-		if (osh_rule_is_graphql(&ep->deny_rules[i]))
+		if (rule_is_graphql(&ep->deny_rules[i]))
 			return true;
 	return false;
 }
@@ -106,7 +106,7 @@ static void check_method(const struct osh_check *c, const struct osh_rule *rule)
 
 static void check_http(const struct osh_check *c, const struct osh_rule *rule)
 {
-	if (osh_rule_is_empty(rule))
+	if (rule_is_empty(rule))
 		return;
 	if (rule->method.n == 0)
 		osh_check_warn(
@@ -128,7 +128,7 @@ static void check_http(const struct osh_check *c, const struct osh_rule *rule)
 static void check_rest(const struct osh_check *c, const struct osh_rule *rule)
 {
 	check_http(c, rule);
-	if (osh_rule_is_graphql(rule))
+	if (rule_is_graphql(rule))
 		osh_check_warn(c, rule->at,
 			       "GraphQL rule fields are ignored unless protocol is graphql or "
 			       "websocket");
@@ -167,7 +167,7 @@ static void check_graphql(const struct osh_check *c, const struct osh_rule *rule
 
 static void check_websocket(const struct osh_check *c, const struct osh_rule *rule)
 {
-	if (!osh_rule_is_graphql(rule)) {
+	if (!rule_is_graphql(rule)) {
 		check_http(c, rule);
 		if (osh_endpoint_is_ws_graphql(c->ep) &&
 		    osh_str_ieq(rule->method, OSH_STR("WEBSOCKET_TEXT")))
@@ -244,7 +244,7 @@ static void check_tool(const struct osh_check *c, const struct osh_rule *rule,
 
 static void check_mcp(const struct osh_check *c, const struct osh_rule *rule)
 {
-	const struct osh_keyed_matcher *tool = osh_rule_tool(rule);
+	const struct osh_keyed_matcher *tool = rule_tool(rule);
 
 	warn_http_fields(c, rule);
 	check_glob(c, rule->at, OSH_GLOB_QUERY, "method", rule->method);
@@ -255,7 +255,7 @@ static void check_mcp(const struct osh_check *c, const struct osh_rule *rule)
 			      OSH_CLIP(rule->method));
 	if (tool)
 		check_tool(c, rule, tool);
-	else if (rule->method.n == 0 && !osh_rule_is_empty(rule))
+	else if (rule->method.n == 0 && !rule_is_empty(rule))
 		osh_check_err(c, rule->at, "protocol mcp rules require a method or a tool");
 	for (size_t i = 0; i < rule->n_params; i++)
 		if (&rule->params[i] != tool)
@@ -273,16 +273,15 @@ static void check_mcp_conflicts(const struct osh_check *c)
 	bool specific = false;
 
 	for (size_t i = 0; i < ep->n_rules; i++)
-		specific = specific || osh_rule_tool(&ep->rules[i]);
+		specific = specific || rule_tool(&ep->rules[i]);
 	for (size_t i = 0; specific && i < ep->n_rules; i++)
-		if (!osh_rule_tool(&ep->rules[i]) && covers_tools_call(ep->rules[i].method))
+		if (!rule_tool(&ep->rules[i]) && covers_tools_call(ep->rules[i].method))
 			osh_check_err(
 				c, ep->rules[i].at,
 				"allow rule for every tools/call conflicts with MCP tool allow "
 				"rules");
 	for (size_t i = 0; specific && i < ep->n_deny_rules; i++)
-		if (!osh_rule_tool(&ep->deny_rules[i]) &&
-		    covers_tools_call(ep->deny_rules[i].method))
+		if (!rule_tool(&ep->deny_rules[i]) && covers_tools_call(ep->deny_rules[i].method))
 			osh_check_err(
 				c, ep->deny_rules[i].at,
 				"deny rule for every tools/call conflicts with MCP tool allow "
@@ -365,7 +364,7 @@ static void check_allows(const struct osh_check *c)
 	size_t empty = 0;
 
 	for (size_t i = 0; i < ep->n_rules; i++) {
-		if (osh_rule_is_empty(&ep->rules[i]))
+		if (rule_is_empty(&ep->rules[i]))
 			empty++;
 		check_rule(c, &ep->rules[i], false);
 	}
@@ -412,7 +411,7 @@ void osh_check_rules(const struct osh_check *c)
 			      "deny_rules require rules or access to define the base allow set");
 	check_allows(c);
 	for (size_t i = 0; i < ep->n_deny_rules; i++) {
-		if (osh_rule_is_empty(&ep->deny_rules[i]))
+		if (rule_is_empty(&ep->deny_rules[i]))
 			osh_check_warn(c, ep->deny_rules[i].at,
 				       "deny rule is empty and denies nothing");
 		check_rule(c, &ep->deny_rules[i], true);

@@ -49,7 +49,6 @@ void osh_st_say(char *detail, const char *fmt, ...) OSH_PRINTF(2, 3);
 enum osh_selftest_state osh_st_refused(char *detail, const char *what);
 /* The kernel was not built with it. */
 enum osh_selftest_state osh_st_not_here(char *detail, const char *what);
-enum osh_selftest_state osh_st_closed(char *detail, const char *what);
 enum osh_selftest_state osh_st_open(char *detail, const char *what);
 
 /* "osh-escape-0042" */

@@ -36,7 +36,7 @@ enum osh_selftest_state osh_st_not_here(char *detail, const char *what)
 	return OSH_SELFTEST_NA;
 }
 
-enum osh_selftest_state osh_st_closed(char *detail, const char *what)
+static enum osh_selftest_state closed(char *detail, const char *what)
 {
 	osh_st_say(detail, "%s", what);
 	return OSH_SELFTEST_CLOSED;
@@ -128,7 +128,7 @@ enum osh_selftest_state osh_st_try(const struct osh_selftest_env *env, int take_
 	if (send(fd, marker, sizeof(marker), MSG_NOSIGNAL) < 0)
 		return osh_st_refused(detail, "send");
 	if (env->inside && taken_by_proxy(fd))
-		return osh_st_closed(detail, "taken by the proxy and refused there");
+		return closed(detail, "taken by the proxy and refused there");
 	return osh_st_open(detail, "connected and sent");
 }
 

@@ -16,9 +16,7 @@ int osh_state_bump(struct osh_state *state, const char *scope,
 /* 0 for "" and for existing sandboxes, else -ENOENT. */
 int osh_state_scope_check(struct osh_state *state, const char *scope) OSH_MUST_CHECK;
 
-/* Inside a transaction: the row of a sandbox; a revision of @scope, which exists. */
-int osh_state_insert_sandbox(struct osh_state *state, struct osh_state_sandbox *sb,
-			     uint64_t now_ms) OSH_MUST_CHECK;
+/* Inside a transaction: a revision of @scope, which exists. */
 int osh_state_insert_rev(struct osh_state *state, const char *scope, struct osh_str text,
 			 const char *hash, const char *provenance, uint64_t now_ms,
 			 uint64_t *ret_version, bool *ret_unchanged) OSH_MUST_CHECK;

@@ -142,7 +142,7 @@ static int new_uuid(char dst[37])
 	return 0;
 }
 
-int osh_state_insert_sandbox(struct osh_state *state, struct osh_state_sandbox *sb, uint64_t now_ms)
+static int insert_sandbox(struct osh_state *state, struct osh_state_sandbox *sb, uint64_t now_ms)
 {
 	int r;
 
@@ -181,7 +181,7 @@ int osh_state_sandbox_add(struct osh_state *state, struct osh_state_sandbox *sb,
 
 	if (r < 0)
 		return r;
-	return osh_db_finish(state->db, osh_state_insert_sandbox(state, sb, now_ms));
+	return osh_db_finish(state->db, insert_sandbox(state, sb, now_ms));
 }
 
 int osh_state_sandbox_create(struct osh_state *state, struct osh_state_sandbox *sb,
@@ -194,7 +194,7 @@ int osh_state_sandbox_create(struct osh_state *state, struct osh_state_sandbox *
 
 	if (r < 0)
 		return r;
-	r = osh_state_insert_sandbox(state, sb, now_ms);
+	r = insert_sandbox(state, sb, now_ms);
 	if (r == 0)
 		r = osh_state_insert_rev(state, sb->name, text, hash, provenance, now_ms, &version,
 					 &unchanged);
