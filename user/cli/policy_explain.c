@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* policy explain: why is this allowed or refused, and what would change it? */
+#include "base/reason.h"
+#include "cli/out.h"
 #include "cli/policy_suggest.h"
 #include "cli/policy_tool.h"
+#include "cli/refusal.h"
+#include "cli/rpc.h"
 #include "policy/explain.h"
 
 #define NEAR_MAX 8
 #define ARGS_MAX 64
 
 struct question {
+	const char *sandbox; /* NULL: a policy file */
+	char last[64];
+	struct osh_rec rec; /* the refusal that is explained */
+	bool logged; /* @rec is there */
 	struct osh_identity id;
 	struct osh_identity_exe ancestors[ARGS_MAX];
 	struct osh_judge_header headers[ARGS_MAX];
@@ -19,8 +27,8 @@ struct answer {
 	struct osh_judge_result res;
 	struct osh_near near[NEAR_MAX];
 	size_t nnear;
-	struct osh_buf yaml;
-	bool has_yaml;
+	struct osh_buf yaml, flags;
+	bool has_yaml, has_flags;
 	const char *hint;
 };
 
@@ -43,34 +51,46 @@ static int read_headers(struct osh_cli *cli, const struct osh_args *args, struct
 	return OSH_EXIT_OK;
 }
 
-static int read_question(struct osh_cli *cli, const struct osh_args *args, struct question *q)
+/* What the log keeps of a refusal: the query is not, and a refused name has no port. */
+static int ask_log(struct osh_cli *cli, struct question *q)
 {
-	const char *why = NULL, *binary = osh_args_get(args, "binary");
-	const char *method = osh_args_get(args, "request");
+	struct osh_str rest, one;
+	int code = osh_refusal_last(cli, q->sandbox, &q->rec);
+
+	if (code)
+		return code;
+	q->logged = true;
+	q->id.self.path = osh_rec_get(&q->rec, OSH_REC_BINARY);
+	rest = osh_rec_get(&q->rec, OSH_REC_ANCESTORS);
+	while (q->id.nancestors < ARGS_MAX && osh_str_split(&rest, '\0', &one))
+		q->ancestors[q->id.nancestors++].path = one;
+	q->in.host = osh_rec_get(&q->rec, OSH_REC_HOST);
+	q->in.port = q->rec.class == OSH_REC_DNS ? 443 : q->rec.port;
+	q->in.plain = q->rec.class == OSH_REC_L7 && !(q->rec.flags & OSH_REC_TLS_INSPECTED);
+	q->in.method = osh_rec_get(&q->rec, OSH_REC_METHOD);
+	q->in.target = osh_rec_get(&q->rec, OSH_REC_PATH);
+	return OSH_EXIT_OK;
+}
+
+static int ask_args(struct osh_cli *cli, const struct osh_args *args, struct question *q)
+{
+	const char *why = NULL, *method = osh_args_get(args, "request");
 	size_t n = osh_args_count(args, "ancestor");
 
-	if (!osh_args_has(args, "policy") || !binary)
-		return osh_cli_usage(cli, args, "--policy FILE and --binary PATH are required");
 	if (n > ARGS_MAX)
 		return osh_cli_usage(cli, args, "more than %d ancestors", ARGS_MAX);
 	if (osh_tool_dest(osh_args_pos(args, 0), &q->dest, &why) < 0)
 		return osh_cli_usage(cli, args, "%s: %s", OSH_Q(osh_args_pos(args, 0)), why);
 	if (method && !q->dest.has_url)
 		return osh_cli_usage(cli, args, "a method needs a URL, not HOST:PORT");
-	q->id.self.path = osh_str(binary);
+	q->id.self.path = osh_str(osh_args_get(args, "binary"));
 	for (size_t i = 0; i < n; i++)
 		q->ancestors[i].path = osh_str(osh_args_at(args, "ancestor", i));
-	q->id.ancestors = q->ancestors;
 	q->id.nancestors = n;
-	q->in = (struct osh_judge_input){
-		.id = &q->id,
-		.host = osh_str(q->dest.host),
-		.port = q->dest.port,
-		.plain = q->dest.plain,
-		.method = OSH_STR(""),
-		.target = osh_str(q->dest.target),
-		.headers = q->headers,
-	};
+	q->in.host = osh_str(q->dest.host);
+	q->in.port = q->dest.port;
+	q->in.plain = q->dest.plain;
+	q->in.target = osh_str(q->dest.target);
 	if (osh_args_has(args, "data"))
 		q->in.body = osh_str(osh_args_get(args, "data"));
 	if (q->dest.has_url)
@@ -78,6 +98,39 @@ static int read_question(struct osh_cli *cli, const struct osh_args *args, struc
 			       : q->in.body.p ? OSH_STR("POST")
 					      : OSH_STR("GET");
 	return read_headers(cli, args, q);
+}
+
+static int check_question(struct osh_cli *cli, const struct osh_args *args, struct question *q)
+{
+	static const char *const of_url[] = { "binary", "ancestor", "request", "header", "data" };
+	bool file = osh_args_has(args, "policy");
+
+	if (file && osh_args_has(args, "name"))
+		return osh_cli_usage(cli, args, "--policy and --name exclude each other");
+	if (args->pos_count && !osh_args_has(args, "binary"))
+		return osh_cli_usage(cli, args, "--binary PATH is required: who connects?");
+	if (file && !args->pos_count)
+		return osh_cli_usage(cli, args,
+				     "URL|HOST:PORT is required: a policy file has no log");
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(of_url) && !args->pos_count; i++)
+		if (osh_args_has(args, of_url[i]))
+			return osh_cli_usage(cli, args, "--%s needs URL|HOST:PORT", of_url[i]);
+	if (file)
+		return OSH_EXIT_OK;
+	q->sandbox = osh_last_resolve(cli, osh_args_get(args, "name"), q->last);
+	return q->sandbox ? OSH_EXIT_OK : OSH_EXIT_ERROR;
+}
+
+static int read_question(struct osh_cli *cli, const struct osh_args *args, struct question *q)
+{
+	q->id.ancestors = q->ancestors;
+	q->in = (struct osh_judge_input){
+		.id = &q->id,
+		.method = OSH_STR(""),
+		.target = OSH_STR(""),
+		.headers = q->headers,
+	};
+	return args->pos_count ? ask_args(cli, args, q) : ask_log(cli, q);
 }
 
 /* ---- the answer ---- */
@@ -92,18 +145,35 @@ static int find_answer(const struct osh_tool_policy *tp, const struct question *
 		       struct osh_arena *arena, struct answer *a)
 {
 	struct osh_request_facts facts = { .method = q->in.method };
-	int r = osh_judge(tp->img, &q->in, arena, &a->res);
+	int r;
 
+	if (q->logged && !osh_refusal_is_policy(q->rec.reason)) {
+		/* the policy said yes or was not asked: what was logged is the answer */
+		a->res.conn.verdict = OSH_DECISION_DENY;
+		a->res.reason = osh_rec_get(&q->rec, OSH_REC_REASON);
+		a->res.conn_detail = osh_rec_get(&q->rec, OSH_REC_DETAIL);
+		a->res.conn.key = osh_rec_get(&q->rec, OSH_REC_POLICY_KEY);
+		a->hint = osh_refusal_hint(q->rec.reason);
+		return 0;
+	}
+	r = osh_judge(tp->img, &q->in, arena, &a->res);
 	if (r < 0)
 		return r;
-	if (!is_refused(&a->res))
+	if (!is_refused(&a->res)) {
+		if (q->logged)
+			a->hint = "the policy in force allows this now";
 		return 0;
+	}
 	facts.path = a->res.path;
 	a->nnear = osh_explain_near(tp->img, &q->id, q->in.host, q->in.port,
 				    a->res.has_request && a->res.path.n ? &facts : NULL, a->near,
 				    NEAR_MAX);
 	r = osh_policy_suggest(tp->policy, &q->in, &a->res, &a->yaml, &a->hint);
 	a->has_yaml = r > 0;
+	if (r > 0 && q->sandbox) {
+		r = osh_policy_suggest_flags(tp->policy, &q->in, &a->res, &a->flags);
+		a->has_flags = r > 0;
+	}
 	return r < 0 ? r : 0;
 }
 
@@ -194,6 +264,7 @@ static int answer_text(struct osh_cli *cli, const struct osh_tool_policy *tp,
 {
 	const struct osh_judge_result *res = &a->res;
 	enum osh_decision d = overall(res);
+	char when[20];
 	int r;
 
 	r = osh_buf_printf(out, "%s%s%s  %.*s%s%.*s  %.*s:%u%.*s\n", verdict_color(cli, d),
@@ -201,6 +272,10 @@ static int answer_text(struct osh_cli *cli, const struct osh_tool_policy *tp,
 			   OSH_STR_FMT(q->id.self.path), q->in.method.n ? "  " : "",
 			   OSH_STR_FMT(q->in.method), OSH_STR_FMT(q->in.host), q->in.port,
 			   OSH_STR_FMT(q->in.method.n ? q->in.target : OSH_STR("")));
+	if (!r && q->logged)
+		r = osh_buf_printf(out, "refused   %s UTC, reason_code %s\n",
+				   osh_out_time(when, q->rec.time_ns / 1000000),
+				   osh_reason_token(q->rec.reason));
 	if (!r)
 		r = add_field(out, "reason", res->reason);
 	if (!r)
@@ -222,6 +297,10 @@ static int answer_text(struct osh_cli *cli, const struct osh_tool_policy *tp,
 		r = osh_buf_printf(out, "\n%sTo allow exactly this, make it%s\n%.*s",
 				   osh_tool_color(cli, 'b'), osh_tool_color(cli, 0),
 				   (int)a->yaml.len, a->yaml.data);
+	if (!r && a->has_flags)
+		r = osh_buf_printf(out, "\n%sThat is%s\n  %s policy update %s %.*s --wait\n",
+				   osh_tool_color(cli, 'b'), osh_tool_color(cli, 0), cli->prog,
+				   q->sandbox, (int)a->flags.len, a->flags.data);
 	if (!r && !a->has_yaml && a->hint)
 		r = osh_buf_printf(out, "\n%s\n", a->hint);
 	return r;
@@ -275,6 +354,10 @@ static int answer_json(const struct osh_tool_policy *tp, const struct question *
 	osh_json_kstr(&j, "detail", res->conn_detail);
 	osh_json_kstr(&j, "policy", res->conn.key);
 	osh_json_kstr(&j, "name", res->conn.name);
+	if (q->logged) {
+		osh_json_ku64(&j, "refused_ms", q->rec.time_ns / 1000000);
+		osh_json_kz(&j, "reason_code", osh_reason_token(q->rec.reason));
+	}
 	if (res->has_request && res->req.rule_key.n) {
 		osh_json_kstr(&j, "rule_policy", res->req.rule_key);
 		osh_json_ku64(&j, "rule_line", res->req.rule_line);
@@ -286,6 +369,8 @@ static int answer_json(const struct osh_tool_policy *tp, const struct question *
 	osh_json_arr_end(&j);
 	if (a->has_yaml)
 		osh_json_kstr(&j, "suggestion", osh_buf_str(&a->yaml));
+	if (a->has_flags)
+		osh_json_kstr(&j, "update", osh_buf_str(&a->flags));
 	osh_json_kz(&j, "hint", a->has_yaml ? NULL : a->hint);
 	osh_json_obj_end(&j);
 	return j.err ? j.err : osh_buf_add_c(out, '\n');
@@ -298,36 +383,47 @@ static int run_explain(struct osh_cli *cli, const struct osh_args *args)
 	osh_auto_bufmem struct osh_buf out = { 0 };
 	struct answer a = { 0 };
 	struct question q = { 0 };
+	const char *file = osh_args_get(args, "policy");
 	int r, json = osh_tool_wants_json(cli, args);
 
 	if (json < 0)
 		return OSH_EXIT_USAGE;
-	r = read_question(cli, args, &q);
+	r = check_question(cli, args, &q);
 	if (!r)
-		r = osh_tool_require(cli, osh_args_get(args, "policy"), &tp);
+		r = file ? osh_tool_require(cli, file, &tp)
+			 : osh_tool_require_live(cli, q.sandbox, &tp);
+	if (!r)
+		r = read_question(cli, args, &q);
 	if (r)
 		return r;
 	osh_arena_init(&arena, OSH_JUDGE_ARENA_BYTES);
 	osh_buf_init(&out, OSH_TOOL_OUT_MAX, 0);
 	osh_buf_init(&a.yaml, OSH_TOOL_OUT_MAX, 0);
+	osh_buf_init(&a.flags, OSH_TOOL_OUT_MAX, 0);
 	r = find_answer(&tp, &q, &arena, &a);
 	if (!r)
 		r = json ? answer_json(&tp, &q, &a, &out) : answer_text(cli, &tp, &q, &a, &out);
 	r = osh_tool_print(cli, r, &out);
 	osh_buf_fini(&a.yaml);
+	osh_buf_fini(&a.flags);
 	return r;
 }
 
 const struct osh_cmd osh_cmd_policy_explain = {
 	.name = "explain",
-	.args = "URL|HOST:PORT",
+	.args = "[URL|HOST:PORT]",
 	.help = "Say which rule decides about a connection or request, and what would change it",
-	.more = "Shows the deciding rule, the rules that nearly matched and the YAML to add. With a "
-		"URL a request is judged (GET, or POST with --data); with HOST:PORT the connection "
-		"alone. The exit code is 0 whatever the verdict. Address checks are not part of it.",
+	.more = "Shows the deciding rule, the rules that nearly matched and the YAML to add. Without\n"
+		"URL|HOST:PORT it is about the last refusal in the sandbox's log. With a URL a\n"
+		"request is judged (GET, or POST with --data), with HOST:PORT the connection alone.\n"
+		"Judged is the policy in force in the sandbox, and then the command that would allow\n"
+		"it is shown, too; or a policy file, which needs no daemon. The exit code is 0\n"
+		"whatever the verdict. Address checks are not part of it.",
 	.opts =
 		(const struct osh_opt[]){
-			{ "policy", 'p', "FILE", "Policy file", 0, "file" },
+			{ "name", 'n', "NAME", "Sandbox; the one used last when absent", 0,
+			  "sandbox" },
+			{ "policy", 'p', "FILE", "A policy file, instead of a sandbox", 0, "file" },
 			{ "binary", 'b', "PATH", "Executable that connects", 0, "file" },
 			{ "ancestor", 'a', "PATH", "Its parent, grandparent, ..., nearest first",
 			  OSH_OPT_REPEAT, "file" },
@@ -339,7 +435,6 @@ const struct osh_cmd osh_cmd_policy_explain = {
 			{ "output", 'o', "FORMAT", "Table or json", 0, "table json" },
 			{ 0 },
 		},
-	.pos_min = 1,
 	.pos_max = 1,
 	.fn = run_explain,
 };

@@ -22,8 +22,7 @@ static void *append(struct osh_policy *p, void *array_ptr, size_t *n, size_t siz
 	return grown + (*n)++ * size;
 }
 
-/* A path as a glob that matches exactly it. */
-static struct osh_str literal_glob(struct osh_policy *p, struct osh_str path)
+struct osh_str osh_policy_literal_glob(struct osh_policy *p, struct osh_str path)
 {
 	char *dst = osh_arena_alloc(&p->arena, 2 * path.n + 1);
 	size_t n = 0;
@@ -113,7 +112,7 @@ static int add_entry(struct osh_policy *p, const struct osh_judge_input *in, siz
 		ep->protocol_text = OSH_STR("rest");
 		ep->enforcement = OSH_ENFORCE;
 		ep->enforcement_text = OSH_STR("enforce");
-		r = add_allow(p, ep, in->method, literal_glob(p, path));
+		r = add_allow(p, ep, in->method, osh_policy_literal_glob(p, path));
 		if (r < 0)
 			return r;
 	}
@@ -189,7 +188,7 @@ static int widen_request(struct osh_policy *p, const struct osh_judge_input *in,
 			continue;
 		r = expand_preset(p, ep);
 		if (!r)
-			r = add_allow(p, ep, in->method, literal_glob(p, res->path));
+			r = add_allow(p, ep, in->method, osh_policy_literal_glob(p, res->path));
 		*ret_entry = at;
 		return r < 0 ? r : 1;
 	}
@@ -283,7 +282,7 @@ static int mark_changes(struct osh_str before, struct osh_str after, struct osh_
 	return r;
 }
 
-static bool is_allowed_now(const struct osh_policy *p, const struct osh_judge_input *in)
+bool osh_policy_permits(const struct osh_policy *p, const struct osh_judge_input *in)
 {
 	osh_auto_bufmem struct osh_buf block = { 0 };
 	osh_auto_arena struct osh_arena arena = { 0 };
@@ -327,7 +326,7 @@ int osh_policy_suggest(const struct osh_policy *policy, const struct osh_judge_i
 		r = change(copy, in, res, &at, ret_hint);
 	if (r <= 0)
 		return r;
-	if (!is_allowed_now(copy, in) || !is_valid(copy)) {
+	if (!osh_policy_permits(copy, in) || !is_valid(copy)) {
 		*ret_hint = "the change is not a simple addition; see what nearly matched";
 		return 0;
 	}
