@@ -44,15 +44,18 @@ endif
 
 # ---- flags: ours first, the user's last ----
 ifeq ($(origin CFLAGS),undefined)
-  ifeq ($(SANITIZE),1)
+  ifneq ($(SANITIZE),0)
     opt-flags := -O1 -g -fno-omit-frame-pointer
   else
     opt-flags := -O2 -g -fstack-protector-strong -fstack-clash-protection -D_FORTIFY_SOURCE=2 \
                  $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
   endif
 endif
-ifeq ($(SANITIZE),1)
-  san-flags := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+# 1: addresses and undefined behaviour; thread: data races
+ifneq ($(SANITIZE),0)
+  san-flags := $(if $(filter thread,$(SANITIZE)),-fsanitize=thread,-fsanitize=address,undefined \
+	-fno-sanitize-recover=undefined)
+  san-objs  := $(O)/tools/sanitize.o
 endif
 osh-cflags := -std=gnu17 -fPIE -fno-common -fno-strict-aliasing \
 	-Wall -Wextra -Wshadow -Wpointer-arith -Wcast-qual -Wstrict-prototypes -Wmissing-prototypes \
@@ -95,9 +98,9 @@ $(libosh): $(lib-objs)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(lib-objs)
 
-$(O)/openshelld: $(daemon-objs) $(libosh)
+$(O)/openshelld: $(daemon-objs) $(san-objs) $(libosh)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(daemon-objs) $(libosh) $(osh-libs) $(LDLIBS)
+	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(daemon-objs) $(san-objs) $(libosh) $(osh-libs) $(LDLIBS)
 
 $(O)/openshellctl: $(cli-objs) $(libosh)
 	$(call say,LD,$@)
@@ -132,7 +135,7 @@ distclean: clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo 'Variables: O=build V=0|1 WERROR=0|1 SANITIZE=0|1 PREFIX=/usr/local DESTDIR= CC CLANG CFLAGS LDFLAGS'
+	@echo 'Variables: O=build V=0|1 WERROR=0|1 SANITIZE=0|1|thread PREFIX=/usr/local DESTDIR= CC CLANG CFLAGS LDFLAGS'
 
 print-%:
 	@echo '$* = $($*)'

@@ -27,6 +27,10 @@ cleanup() {
 	local rc=$? cg c
 	trap - EXIT
 	[ "${FAILURES:-0}" = 0 ] || rc=1
+	# in sanitizer builds nobody else looks at what a role said before it was started anew
+	if grep -q -s -E 'Sanitizer|runtime error: ' "$W/openshelld.log"; then
+		echo "FAILED: a sanitizer's report"; grep -E -A 30 'Sanitizer|runtime error: ' "$W/openshelld.log"; rc=1
+	fi
 	if [ -n "$DAEMON" ] && kill -0 "$DAEMON" 2>/dev/null; then
 		timeout 30 openshell sandbox delete --all >/dev/null 2>&1
 		kill "$DAEMON" 2>/dev/null; wait "$DAEMON" 2>/dev/null

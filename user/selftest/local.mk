@@ -3,9 +3,9 @@ probe-objs := $(patsubst %,$(O)/user/%.o,base/str \
 	$(addprefix selftest/,common fetch http identity packet probe/main process proxy run socket table \
 	ways))
 
-$(O)/openshell-probe: $(probe-objs)
+$(O)/openshell-probe: $(probe-objs) $(san-objs)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(init-ldflags) $(LDFLAGS) -o $@ $(probe-objs) -lpthread
+	$(Q)$(CC) $(init-ldflags) $(LDFLAGS) -o $@ $(probe-objs) $(san-objs) -lpthread
 
 $(O)/openshell-probe.o: $(O)/openshell-probe
 	$(call say,EMBED,$<)
