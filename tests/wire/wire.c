@@ -320,18 +320,34 @@ static void *finish_handshake(void *arg)
 	return NULL;
 }
 
-static bool client_hello(struct run *r, const char *sni)
+/* A HelloRetryRequest came: the second hello shall carry another name. */
+static void on_message(int write_p, int version, int type, const void *buf, size_t n, SSL *ssl,
+		       void *second)
+{
+	(void)version;
+	if (!write_p && type == SSL3_RT_HANDSHAKE && n &&
+	    *(const char *)buf == SSL3_MT_SERVER_HELLO)
+		SSL_set_tlsext_host_name(ssl, (const char *)second);
+}
+
+/* @second: the name of the second hello, if one is asked for; NULL: the same */
+static bool client_hello(struct run *r, const char *sni, char *second)
 {
 	r->client.ssl = SSL_new(client_ctx);
 	SSL_set_verify(r->client.ssl, SSL_VERIFY_NONE, NULL);
 	SSL_set_fd(r->client.ssl, r->client.fd);
 	if (strcmp(sni, "-") != 0)
 		SSL_set_tlsext_host_name(r->client.ssl, sni);
+	if (second) {
+		(void)SSL_set1_groups_list(r->client.ssl, "X25519:P-384");
+		SSL_set_msg_callback(r->client.ssl, on_message);
+		SSL_set_msg_callback_arg(r->client.ssl, second);
+	}
 	r->threaded = pthread_create(&r->thread, NULL, finish_handshake, r->client.ssl) == 0;
 	return r->threaded;
 }
 
-static bool origin_accept(struct run *r, const char *tls_host)
+static bool origin_accept(struct run *r, const char *tls_host, const char *groups)
 {
 	SSL_CTX *ctx;
 
@@ -344,6 +360,8 @@ static bool origin_accept(struct run *r, const char *tls_host)
 	ctx = harness_origin_ctx(h, tls_host);
 	r->origin.ssl = SSL_new(ctx);
 	SSL_CTX_free(ctx);
+	if (groups)
+		(void)SSL_set1_groups_list(r->origin.ssl, groups);
 	SSL_set_fd(r->origin.ssl, r->origin.fd);
 	if (SSL_accept(r->origin.ssl) == 1)
 		return true;
@@ -468,11 +486,24 @@ static bool step(struct run *r, struct step *s)
 	if (is(s, 0, "tls"))
 		return client_tls(r, s->word[1]);
 	if (is(s, 0, "rawtls"))
-		return client_hello(r, s->word[1]);
+		return client_hello(r, s->word[1], s->words > 2 ? s->word[2] : NULL);
 	if (is(s, 0, "event"))
 		return step_event(r, s);
 	if (is(s, 0, "origin") && is(s, 1, "accept"))
-		return origin_accept(r, s->words > 2 ? s->word[3] : NULL);
+		return origin_accept(r, s->words > 3 ? s->word[3] : NULL,
+				     s->words > 4 ? s->word[4] : NULL);
+	if (is(s, 0, "origin") && is(s, 1, "retry")) {
+		/* asks for a second hello; no handshake must come of it */
+		SSL_CTX *ctx = harness_origin_ctx(h, s->word[2]);
+
+		r->origin.ssl = SSL_new(ctx);
+		SSL_CTX_free(ctx);
+		(void)SSL_set1_groups_list(r->origin.ssl, s->word[3]);
+		SSL_set_fd(r->origin.ssl, r->origin.fd);
+		return SSL_accept(r->origin.ssl) != 1
+			       ? true
+			       : fail(r, "the second hello came through", "", 0);
+	}
 	if (is(s, 0, "origin") && is(s, 1, "badtls")) {
 		/* shows a certificate for another name; the proxy must break off */
 		SSL_CTX *ctx = harness_origin_ctx(h, s->word[2]);

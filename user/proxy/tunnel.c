@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "http/hello.h"
 #include "proxy/worker.h"
 
 /*
  * Bytes both ways: endpoints without protocol (D8), and upgraded connections. The client's first
- * bytes of the former are looked at: a ClientHello must name the authorised host.
+ * bytes of the former are looked at: each ClientHello must name the authorised host.
  */
 
 enum {
@@ -36,32 +35,61 @@ static int refuse(struct osh_px_conn *c, enum osh_reason reason, struct osh_str 
 	return -EPERM;
 }
 
-/* 1: may pass; 0: more is needed; negative: refused */
-static int check_first(struct osh_px_conn *c, struct osh_str data)
+/* 0: may pass; negative: refused */
+static int check_hello(struct osh_px_conn *c, const struct osh_hello *hello)
 {
-	struct osh_hello hello;
-	struct osh_str sni;
-	int r;
+	struct osh_str sni = { hello->sni, hello->sni_len };
 
-	/* Half a record header must not pass as "not TLS". */
-	if (data.p[0] != 0x16 || (data.n > 1 && data.p[1] != 3))
-		return 1;
-	r = osh_hello_parse(data, &hello);
-	if (r == -EAGAIN)
-		return 0;
-	if (r < 0)
-		return refuse(c, OSH_REASON_TLS_CLIENT, OSH_STR("malformed ClientHello"));
-	if (hello.sni_is_bad)
+	if (hello->sni_is_bad)
 		return refuse(c, OSH_REASON_SNI_MISMATCH, OSH_STR("malformed server name"));
-	if (hello.ech == OSH_HELLO_ECH_BAD ||
-	    (hello.ech == OSH_HELLO_ECH_OUTER && !hello.ech_grease_like))
+	if (hello->ech == OSH_HELLO_ECH_BAD ||
+	    (hello->ech == OSH_HELLO_ECH_OUTER && !hello->ech_grease_like))
 		return refuse(c, OSH_REASON_TLS_ECH, OSH_STR_NONE);
-	sni = (struct osh_str){ hello.sni, hello.sni_len };
-	if (hello.has_sni && !osh_host_same(sni, osh_px_conn_host(c)))
+	if (hello->has_sni && !osh_host_same(sni, osh_px_conn_host(c)))
 		return refuse(c, OSH_REASON_SNI_MISMATCH, sni);
-	if (!hello.has_sni && !c->site->is_addr)
+	if (!hello->has_sni && !c->site->is_addr)
 		return refuse(c, OSH_REASON_SNI_MISSING, OSH_STR_NONE);
-	return 1;
+	return 0;
+}
+
+/* Let what may pass of c->in pass. 1: there is nothing more to check; 0: wait; negative: refused */
+static int pass_checked(struct osh_px_conn *c)
+{
+	while (c->in.len) {
+		struct osh_hello hello;
+		size_t n = 0;
+		int r = 0;
+
+		switch (osh_guard_look(&c->guard, osh_buf_str(&c->in), &n, &hello)) {
+		case OSH_GUARD_MORE:
+			return 0;
+		case OSH_GUARD_BAD:
+			return refuse(c, OSH_REASON_TLS_CLIENT,
+				      OSH_STR("malformed or too large ClientHello"));
+		case OSH_GUARD_END:
+			return 1;
+		case OSH_GUARD_HELLO:
+			r = check_hello(c, &hello);
+			break;
+		case OSH_GUARD_PASS:
+			break;
+		}
+		if (!r)
+			r = osh_chan_write(&c->up->chan, c->in.data, n);
+		if (r < 0)
+			return r;
+		c->bytes_up += n;
+		osh_buf_consume(&c->in, n);
+	}
+	osh_buf_fini(&c->in);
+	return 0;
+}
+
+static bool has_room(struct osh_chan *to)
+{
+	if (osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH)
+		return true;
+	return osh_chan_flush(to) != -EAGAIN || osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH;
 }
 
 static int first_bytes(struct osh_px_conn *c)
@@ -70,7 +98,7 @@ static int first_bytes(struct osh_px_conn *c)
 	ssize_t n;
 	int r;
 
-	if (!osh_chan_has_pending(&c->chan))
+	if (!osh_chan_has_pending(&c->chan) || !has_room(&c->up->chan))
 		return 0;
 	n = osh_chan_read(&c->chan, px->rbuf, OSH_HELLO_WIRE_MAX);
 	if (n == -EAGAIN)
@@ -88,22 +116,11 @@ static int first_bytes(struct osh_px_conn *c)
 	}
 	r = osh_buf_add(&c->in, px->rbuf, (size_t)n);
 	if (!r)
-		r = check_first(c, osh_buf_str(&c->in));
+		r = pass_checked(c);
 	if (r < 0)
 		return r;
-	if (r == 0)
-		return c->in.len > OSH_HELLO_WIRE_MAX
-			       ? refuse(c, OSH_REASON_TLS_CLIENT, OSH_STR("ClientHello too large"))
-			       : 1;
-	c->checked = true;
+	c->checked = r;
 	return 1;
-}
-
-static bool has_room(struct osh_chan *to)
-{
-	if (osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH)
-		return true;
-	return osh_chan_flush(to) != -EAGAIN || osh_chan_backlog(to) < OSH_PX_BACKLOG_HIGH;
 }
 
 /* One direction by copying. */
@@ -176,7 +193,7 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 	struct osh_px *px = c->box->px;
 	uint64_t before = c->bytes_up + c->bytes_down;
 	bool was_half = c->client_eof || c->up_eof;
-	int up = 0, down, r;
+	int up = 0, first = 0, down, r;
 
 	if (!c->up || c->up->state == OSH_PX_UP_DEAD)
 		return -ECONNRESET;
@@ -185,9 +202,9 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 	if (down < 0)
 		return down;
 	if (!c->checked && !c->client_eof) {
-		r = first_bytes(c);
-		if (r != 0)
-			return r;
+		first = first_bytes(c);
+		if (first < 0)
+			return first;
 	}
 	if (c->checked) {
 		if (c->in.len) {
@@ -210,5 +227,5 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 				     c->client_eof || c->up_eof ? px->cfg.timeouts.half_close_ms
 								: px->cfg.timeouts.tunnel_ms,
 				     OSH_REASON_TIMEOUT);
-	return OSH_MAX(up, down);
+	return OSH_MAX(OSH_MAX(up, first), down);
 }

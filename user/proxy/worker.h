@@ -16,6 +16,7 @@
 #include "audit/record.h"
 #include "base/reason.h"
 #include "http/chunked.h"
+#include "http/guard.h"
 #include "http/request.h"
 #include "io/loop.h"
 #include "io/ring.h"
@@ -246,12 +247,13 @@ struct osh_px_conn {
 	bool connect; /* came with CONNECT */
 	bool allowed; /* was allowed at some time: its end is an event */
 	bool upgraded; /* tunnel after 101 */
-	bool checked; /* tunnel: the client's first bytes passed the SNI check */
+	bool checked; /* tunnel: no ClientHello is to be expected any more */
 	/* the request under way */
 	bool is_head, http10, expect, upgrade, close_after, resp_begun, resp_chunked, stream;
 	bool up_eof, client_eof;
 	struct osh_px_body req_body, resp_body;
 	uint16_t status;
+	struct osh_guard guard; /* tunnel, until checked */
 	struct osh_px_pipe *pipe_up, *pipe_down; /* tunnel, once bulky */
 };
 
