@@ -153,6 +153,29 @@ static int segment(struct writer *w, struct osh_str raw, bool allow_slash, enum 
 	return 0;
 }
 
+/*
+ * Lenient decoders read an overlong UTF-8 form as the ASCII character it would have been: a dot or a
+ * slash that nobody has judged. No text has them.
+ */
+static bool is_overlong(const char *p, size_t n)
+{
+	for (size_t i = 0; i + 6 <= n; i++) {
+		int hi, lo, next;
+
+		if (p[i] != '%' || p[i + 3] != '%')
+			continue;
+		/* two bytes: c0, c1; three: e0 80..9f; four: f0 80..8f */
+		hi = osh_hex_value(p[i + 1]);
+		lo = osh_hex_value(p[i + 2]);
+		next = osh_hex_value(p[i + 4]);
+		if ((hi == 0xc && (lo == 0 || lo == 1) && next >= 8 && next <= 0xb) ||
+		    (hi == 0xe && lo == 0 && (next == 8 || next == 9)) ||
+		    (hi == 0xf && lo == 0 && next == 8))
+			return true;
+	}
+	return false;
+}
+
 static int rewrite(struct osh_str path, bool allow_slash, struct writer *w)
 {
 	struct osh_str rest = osh_str_sub(path, 1, path.n - 1);
@@ -213,6 +236,8 @@ int osh_canon_target(struct osh_str target, bool allow_encoded_slash, char *dst,
 	} else {
 		struct writer w = { .dst = dst, .size = size };
 
+		if (is_overlong(path.p, path.n))
+			return -EBADMSG;
 		r = rewrite(path, allow_encoded_slash, &w);
 		if (r < 0)
 			return r;

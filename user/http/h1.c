@@ -133,8 +133,10 @@ static const struct known known[] = {
 	K("content-type", OSH_HF_CONTENT_TYPE),
 	K("authorization", OSH_HF_AUTHORIZATION),
 	K("x-http-method", OSH_HF_METHOD_OVERRIDE),
+	K("x-rewrite-url", OSH_HF_PATH_OVERRIDE),
 	K("content-length", OSH_HF_CONTENT_LENGTH),
 	K("http2-settings", OSH_HF_HTTP2_SETTINGS),
+	K("x-original-url", OSH_HF_PATH_OVERRIDE),
 	K("content-encoding", OSH_HF_CONTENT_ENCODING),
 	K("proxy-connection", OSH_HF_PROXY_CONNECTION),
 	K("sec-websocket-key", OSH_HF_SEC_WEBSOCKET_KEY),
@@ -152,7 +154,7 @@ static const struct known known[] = {
 
 /* Index of the first known name of at least that length. */
 static const uint8_t known_from[] = { 0,  0,  0,  1,  2,  4,  4,  8,  10, 10, 10, 13, 13,
-				      14, 16, 18, 18, 20, 23, 24, 25, 26, 27, 29, 29, 30 };
+				      14, 17, 20, 20, 22, 25, 26, 27, 28, 29, 31, 31, 32 };
 #define KNOWN_LEN_MAX (sizeof(known_from) - 2)
 
 static bool name_is(const char *p, const struct known *k)
@@ -177,6 +179,23 @@ enum osh_h1_field_id osh_h1_field_id(struct osh_str name)
 	    osh_str_ieq(osh_str_sub(name, 0, 6), OSH_STR("proxy-")))
 		return OSH_HF_PROXY_OTHER;
 	return OSH_HF_OTHER;
+}
+
+/*
+ * Gateways of the CGI kind read '_' as '-': Content_Length is somebody's Content-Length. Names of
+ * fields that frame or route a message must not come in that spelling.
+ */
+static bool is_framing_twin(struct osh_str name)
+{
+	char dashed[20];
+	enum osh_h1_field_id id;
+
+	if (name.n > sizeof(dashed) || osh_str_find(name, '_') == name.n)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		dashed[i] = name.p[i] == '_' ? '-' : name.p[i];
+	id = osh_h1_field_id((struct osh_str){ dashed, name.n });
+	return id == OSH_HF_CONTENT_LENGTH || id == OSH_HF_TRANSFER_ENCODING;
 }
 
 static bool id_is_hop(enum osh_h1_field_id id)
@@ -451,6 +470,9 @@ static ssize_t take_field(struct osh_h1_head *head, const char *buf, size_t at, 
 	    !osh_utf8_is_valid((struct osh_str){ p + from, end - from }))
 		return bad(head, OSH_H1_NOT_UTF8);
 	id = osh_h1_field_id((struct osh_str){ p, i });
+	if (id == OSH_HF_OTHER && head->kind == OSH_H1_REQUEST &&
+	    is_framing_twin((struct osh_str){ p, i }))
+		return bad(head, OSH_H1_BAD_NAME);
 	if (id != OSH_HF_OTHER) {
 		r = take_meaning(head, id, (struct osh_str){ p + from, end - from });
 		if (r < 0)

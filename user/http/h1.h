@@ -78,6 +78,7 @@ enum osh_h1_field_id {
 	OSH_HF_SEC_WEBSOCKET_EXTENSIONS,
 	OSH_HF_SEC_WEBSOCKET_ACCEPT,
 	OSH_HF_METHOD_OVERRIDE, /* X-HTTP-Method-Override and its sisters */
+	OSH_HF_PATH_OVERRIDE, /* X-Original-URL, X-Rewrite-URL */
 	OSH_HF_COUNT,
 };
 

@@ -290,7 +290,7 @@ static int on_final(struct osh_px_conn *c, const struct osh_h1_head *head, const
 		.done = kind == OSH_H1_BODY_NONE || (kind == OSH_H1_BODY_LENGTH && !head->length),
 	};
 	osh_chunked_init(&c->resp_body.chunked);
-	c->up_eof = !osh_h1_persistent(head, kind);
+	c->up_eof = c->last || !osh_h1_persistent(head, kind);
 	c->resp_chunked = kind == OSH_H1_BODY_CHUNKED && !c->http10;
 	/* an answer before the end of the request body leaves the client's bytes in doubt */
 	if (kind == OSH_H1_BODY_CLOSE || (kind == OSH_H1_BODY_CHUNKED && c->http10) ||
@@ -399,8 +399,8 @@ static int feed(struct osh_px_conn *c, struct osh_str data, size_t *ret_used)
 /* Would sending the request again be harmless, and is it unlikely that it was worked on? */
 static bool may_retry(const struct osh_px_conn *c)
 {
-	return c->up->used && !c->client_eof && !c->resp_begun && !c->retries && !c->up_in.len &&
-	       c->req_body.kind == OSH_H1_BODY_NONE && !c->upgrade;
+	return c->up->used && !c->once && !c->client_eof && !c->resp_begun && !c->retries &&
+	       !c->up_in.len && c->req_body.kind == OSH_H1_BODY_NONE && !c->upgrade;
 }
 
 static int on_up_end(struct osh_px_conn *c, bool clean)
@@ -476,7 +476,9 @@ static int finish(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
 
-	if (c->up_eof || !c->req_body.done || c->up->state != OSH_PX_UP_READY)
+	/* unread bytes of the upstream are no response to anything */
+	if (c->up_eof || !c->req_body.done || c->up->state != OSH_PX_UP_READY ||
+	    osh_chan_has_pending(&c->up->chan))
 		osh_px_up_free(c->up, false);
 	else
 		osh_px_up_release(c->up);

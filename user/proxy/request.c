@@ -8,7 +8,7 @@
 
 /* ---- denials ---- */
 
-/* The connection itself is denied: say so in the client's protocol (D26), or since a reload. */
+/* The connection itself is denied: say so in the client's protocol (D26). */
 static int deny_connection(struct osh_px_conn *c, const struct osh_conn_verdict *v,
 			   const struct osh_req *req)
 {
@@ -22,6 +22,32 @@ static int deny_connection(struct osh_px_conn *c, const struct osh_conn_verdict 
 	return osh_px_answer(
 		c, 403, "policy_denied", osh_str(detail), OSH_STR_NONE,
 		osh_str(v ? osh_conn_reason(v) : osh_reason_text((enum osh_reason)c->deny)));
+}
+
+/* It was allowed when it came, and has said nothing yet of not being so any more. */
+static void log_withdrawn(struct osh_px_conn *c, const struct osh_conn_verdict *v,
+			  const struct osh_req *req)
+{
+	const struct osh_request_facts facts = { .method = req->method, .path = req->path };
+	const struct osh_req_verdict rv = {
+		.verdict = OSH_DECISION_DENY,
+		.reason = v->reason,
+		.generation = v->generation,
+		.key = v->key,
+		.name = v->name,
+	};
+	struct osh_rec rec;
+
+	osh_px_request_event(c, &rv, &facts, osh_str(osh_conn_reason(v)), &rec);
+	osh_px_event_put(c->box->px, &rec);
+}
+
+static int refuse(struct osh_px_conn *c, unsigned int status, const char *error,
+		  enum osh_reason reason, struct osh_str why)
+{
+	c->box->px->stats.bad_requests++;
+	osh_px_event(c, OSH_REC_PARSER_REJECT, OSH_REC_DENY, reason, "http-parser", why);
+	return osh_px_answer(c, status, error, OSH_STR_NONE, why, OSH_STR_NONE);
 }
 
 /* ---- what the upstream gets ---- */
@@ -64,7 +90,7 @@ static int put_host(struct osh_px_conn *c, struct osh_buf *out)
 static bool is_ours(const struct osh_h1_field *f)
 {
 	return f->hop || f->id == OSH_HF_HOST || f->id == OSH_HF_CONTENT_LENGTH ||
-	       f->id == OSH_HF_TRANSFER_ENCODING;
+	       f->id == OSH_HF_TRANSFER_ENCODING || f->id == OSH_HF_PATH_OVERRIDE;
 }
 
 static int put_fields(const struct osh_h1_head *head, const char *buf, struct osh_buf *out)
@@ -96,6 +122,8 @@ static int put_framing(struct osh_px_conn *c, const struct osh_h1_head *head, st
 				   (unsigned long long)head->length);
 	if (!r && c->upgrade)
 		r = osh_buf_add_str(out, OSH_STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+	else if (!r && c->last)
+		r = osh_buf_add_str(out, OSH_STR("Connection: close\r\n"));
 	if (!r && c->forward)
 		r = osh_buf_add_str(out, OSH_STR("Via: 1.1 openshell-sandbox\r\n"));
 	return r ? r : osh_buf_add(out, "\r\n", 2);
@@ -122,6 +150,36 @@ static int serialise(struct osh_px_conn *c, const struct osh_h1_head *head, cons
 
 /* ---- the request ---- */
 
+/*
+ * Origins that answer without having read the body take it for the next request: one that nobody
+ * has judged. Some do so where no body is usual, or when they were asked for permission to send it.
+ * Such a request is the last one on its upstream connection, and says so. A method that is HEAD but
+ * for its case is one, too: nobody can tell where the response ends.
+ */
+static bool is_last(const struct osh_h1_head *head, const char *buf)
+{
+	static const char *const bodiless[] = { "GET", "HEAD", "OPTIONS", "TRACE", "DELETE" };
+	struct osh_str method = osh_h1_method(head, buf);
+
+	if (head->expect_continue)
+		return true;
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(bodiless) && head->body != OSH_H1_BODY_NONE; i++)
+		if (osh_str_ieq(method, osh_str(bodiless[i])))
+			return true;
+	return osh_str_ieq(method, OSH_STR("HEAD")) && !osh_str_is(method, "HEAD");
+}
+
+/* RFC 9110 9.2.2: what may be sent twice. */
+static bool is_idempotent(struct osh_str method)
+{
+	static const char *const methods[] = { "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE" };
+
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(methods); i++)
+		if (osh_str_is(method, methods[i]))
+			return true;
+	return false;
+}
+
 static void begin(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf)
 {
 	c->is_head = osh_str_is(osh_h1_method(head, buf), "HEAD");
@@ -129,6 +187,8 @@ static void begin(struct osh_px_conn *c, const struct osh_h1_head *head, const c
 	c->expect = head->expect_continue && head->minor == 1;
 	/* the only one there is a check for: any other protocol would be a relay past the rules */
 	c->upgrade = osh_ws_upgrade_is_valid(head, buf);
+	c->last = is_last(head, buf);
+	c->once = !is_idempotent(osh_h1_method(head, buf));
 	c->close_after = !osh_h1_persistent(head, head->body) || c->forward || c->box->px->draining;
 	c->resp_begun = c->resp_chunked = c->stream = c->up_eof = c->client_eof = false;
 	c->retries = 0;
@@ -153,6 +213,31 @@ static void decide(struct osh_px_conn *c, const struct osh_request_facts *facts,
 					 .reason = OSH_REASON_INTERNAL };
 	if (cls && c->box->now.img)
 		osh_decide_request(c->box->now.img, cls, osh_px_conn_host(c), c->port, facts, ret);
+}
+
+/*
+ * Origins that honour such a field carry out its method instead: it must be allowed as well.
+ * *facts and *ret are what is refused.
+ */
+static bool overrides_allowed(struct osh_px_conn *c, const struct osh_h1_head *head,
+			      const char *buf, struct osh_request_facts *facts,
+			      struct osh_req_verdict *ret)
+{
+	for (size_t i = 0; i < head->n_fields; i++) {
+		if (head->fields[i].id != OSH_HF_METHOD_OVERRIDE)
+			continue;
+		facts->method = osh_h1_value(&head->fields[i], buf);
+		decide(c, facts, ret);
+		if (!osh_h1_is_token(facts->method)) {
+			/* a list, or nothing: who knows which of them it takes */
+			facts->method = OSH_STR("?");
+			ret->verdict = OSH_DECISION_DENY;
+			ret->reason = OSH_REASON_L7_NOT_PERMITTED;
+		}
+		if (ret->verdict == OSH_DECISION_DENY)
+			return false;
+	}
+	return true;
 }
 
 /* Does the policy want to judge what follows the upgrade? A blind relay would bypass it. */
@@ -189,8 +274,8 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 	px->stats.requests++;
 	begin(c, head, buf);
 	if (head->expect_other)
-		return osh_px_answer(c, 417, "expectation_failed", OSH_STR_NONE,
-				     OSH_STR("unknown expectation"), OSH_STR_NONE);
+		return refuse(c, 417, "expectation_failed", OSH_REASON_HTTP_PARSE,
+			      OSH_STR("unknown expectation"));
 	/* D20: judged by what is current now, the connection first */
 	if (c->generation != c->box->now.generation || c->deny) {
 		osh_px_conn_decide(c, &v);
@@ -209,10 +294,16 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 			req->method = osh_h1_method(head, buf);
 			req->path = OSH_STR("");
 		}
+		if (!c->deny)
+			log_withdrawn(c, &v, req);
 		return deny_connection(c, v.verdict == OSH_DECISION_DENY ? &v : NULL, req);
 	}
 	if (r < 0)
 		return osh_px_answer_bad_request(c, error);
+	/* what follows a 2xx to it is no HTTP any more: another origin's, for all we know */
+	if (osh_str_ieq(req->method, OSH_STR("CONNECT")))
+		return refuse(c, 403, "policy_denied", OSH_REASON_HTTP_UPGRADE,
+			      OSH_STR("CONNECT is for the proxy, not for what is behind it"));
 	facts = (struct osh_request_facts){
 		.method = req->method,
 		.path = req->path,
@@ -223,10 +314,16 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 	decide(c, &facts, &rv);
 	if (rv.verdict == OSH_DECISION_DENY)
 		return osh_px_deny(c, &rv, &facts);
+	if (osh_h1_find(head, OSH_HF_METHOD_OVERRIDE)) {
+		struct osh_request_facts other = facts;
+		struct osh_req_verdict v2;
+
+		if (!overrides_allowed(c, head, buf, &other, &v2))
+			return osh_px_deny(c, &v2, &other);
+	}
 	if (c->upgrade && judges_messages(c, &facts))
-		return osh_px_answer(c, 403, "unsupported_l7_protocol", OSH_STR_NONE,
-				     OSH_STR("messages of this endpoint cannot be inspected"),
-				     OSH_STR_NONE);
+		return refuse(c, 403, "unsupported_l7_protocol", OSH_REASON_L7_PROTOCOL,
+			      OSH_STR("messages of this endpoint cannot be inspected"));
 	osh_buf_reset(&px->out);
 	if (rv.verdict == OSH_DECISION_AUDIT && osh_req_reason(&rv, &facts, &px->out) < 0)
 		osh_buf_reset(&px->out);
