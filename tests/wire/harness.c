@@ -56,11 +56,12 @@ struct harness {
 	size_t n_events;
 	char stats[8192];
 	uint64_t stats_cookie, stats_asked;
-	bool discard;
+	bool discard, mute;
 };
 
 static struct shared *child_shared;
 static const char *trust_file;
+static uint32_t signer_burst = OSH_SIGNER_BURST, signer_per_s = OSH_SIGNER_PER_S;
 
 void die(const char *fmt, ...)
 {
@@ -209,10 +210,12 @@ static void on_msg(struct harness *h, const struct osh_seqpkt_msg *m, bool from_
 		h->stats_cookie = m->hdr.cookie;
 		break;
 	case OSH_MSG_EXE_ASK:
-		answer_exe(h, m);
+		if (!h->mute)
+			answer_exe(h, m);
 		break;
 	case OSH_MSG_NAME_ASK:
-		answer_name(h, m);
+		if (!h->mute)
+			answer_name(h, m);
 		break;
 	default:
 		break;
@@ -570,7 +573,7 @@ static pid_t spawn_signer(int sock, int dir)
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		keep_only(sock, dir, -1);
-		exit(osh_signer_main(sock, dir));
+		exit(osh_signer_main(sock, dir, signer_burst, signer_per_s));
 	}
 	return pid;
 }
@@ -701,6 +704,19 @@ int harness_signer_pid(const struct harness *h)
 void harness_trust_file(const char *path)
 {
 	trust_file = path;
+}
+
+void harness_signer_quota(uint32_t burst, uint32_t per_s)
+{
+	signer_burst = burst;
+	signer_per_s = per_s;
+}
+
+void harness_monitor_mute(struct harness *h, bool mute)
+{
+	pthread_mutex_lock(&h->lock);
+	h->mute = mute;
+	pthread_mutex_unlock(&h->lock);
 }
 
 void harness_events_discard(struct harness *h)

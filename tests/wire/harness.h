@@ -42,6 +42,10 @@ int harness_proxy_pid(const struct harness *h);
 int harness_signer_pid(const struct harness *h);
 /* Before harness_start(): certificates of this file are trusted for upstreams, too. */
 void harness_trust_file(const char *path);
+/* Before harness_start(): what the signer is told. */
+void harness_signer_quota(uint32_t burst, uint32_t per_s);
+/* Leave the proxy's questions about executables and names unanswered. */
+void harness_monitor_mute(struct harness *h, bool mute);
 /* Take events out of the ring and forget them. */
 void harness_events_discard(struct harness *h);
 const char *harness_ca_file(const struct harness *h); /* the sandbox's CA, PEM */

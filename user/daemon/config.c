@@ -9,6 +9,7 @@
 #include "policy/schema.h"
 #include "proxy/config.h"
 #include "sys/fs.h"
+#include "tls/signer.h"
 
 enum { ARENA_MAX = 4 << 20 };
 
@@ -157,6 +158,8 @@ static const struct osh_key top_keys[] = {
 	OSH_KEY_CALL("timeouts_ms", OSH_KEY_MAP, 0, set_timeouts),
 	OSH_KEY_CALL("limits", OSH_KEY_MAP, 0, set_limits),
 	U32("names_per_sandbox", names_per_sandbox),
+	U32("certificates_burst", certificates_burst),
+	U32("certificates_per_s", certificates_per_s),
 	U32("kernel_shares", kernel_shares),
 	{ 0 },
 };
@@ -186,6 +189,8 @@ static void set_defaults(struct osh_config *cfg)
 	cfg->log.ocsf_file_bytes = 64 << 20;
 	cfg->log.ocsf_files = 4;
 	cfg->names_per_sandbox = 4096;
+	cfg->certificates_burst = OSH_SIGNER_BURST;
+	cfg->certificates_per_s = OSH_SIGNER_PER_S;
 	cfg->kernel_shares = OSH_SHARES_DEFAULT;
 	osh_buf_init(&cfg->upstream.auth, OSH_CHAIN_AUTH_MAX, OSH_BUF_SECRET);
 }
@@ -258,6 +263,9 @@ static void check(const struct osh_config *cfg, struct osh_diag *diag)
 	if (!cfg->kernel_shares || cfg->kernel_shares > OSH_SHARES_MAX)
 		osh_diag_err(diag, 0, 0, "kernel_shares must be in 1..%d, got %u", OSH_SHARES_MAX,
 			     cfg->kernel_shares);
+	if (!cfg->certificates_burst || !cfg->certificates_per_s)
+		osh_diag_err(diag, 0, 0,
+			     "certificates_burst and certificates_per_s must be at least 1");
 	check_proxy(cfg, diag);
 	if (cfg->log.segment_bytes < 65536 || cfg->log.segments < 2)
 		osh_diag_err(

@@ -83,6 +83,7 @@ struct osh_config {
 	/* handed to the proxies as they are; names and ranges are checked by proxy/config.h */
 	struct osh_config_nums limits, timeouts_ms;
 	uint32_t names_per_sandbox; /* synthetic addresses */
+	uint32_t certificates_burst, certificates_per_s; /* per proxy and sandbox: tls/signer.h */
 	uint32_t kernel_shares; /* sandboxes that can use up their share of the kernel's tables */
 
 	/*

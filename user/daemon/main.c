@@ -24,6 +24,8 @@ enum opt {
 	OPT_UID,
 	OPT_GID,
 	OPT_INDEX,
+	OPT_BURST,
+	OPT_PER_S,
 	OPT_STATE_DIR,
 	OPT_RUNTIME_DIR,
 	OPT_BPF_DIR,
@@ -44,6 +46,8 @@ static const struct option options[] = {
 	{ "uid", required_argument, NULL, OPT_UID },
 	{ "gid", required_argument, NULL, OPT_GID },
 	{ "index", required_argument, NULL, OPT_INDEX },
+	{ "certificates-burst", required_argument, NULL, OPT_BURST },
+	{ "certificates-per-s", required_argument, NULL, OPT_PER_S },
 	{ 0 },
 };
 
@@ -63,7 +67,7 @@ static const char usage_text[] =
 
 struct args {
 	const char *config, *state_dir, *runtime_dir, *bpf_dir, *cgroup, *role;
-	uint64_t uid, gid, index;
+	uint64_t uid, gid, index, burst, per_s;
 	bool check;
 	enum osh_log_level level;
 };
@@ -123,6 +127,12 @@ static int parse_args(int argc, char **argv, struct args *a)
 		case OPT_INDEX:
 			r = number(optarg, &a->index);
 			break;
+		case OPT_BURST:
+			r = number(optarg, &a->burst);
+			break;
+		case OPT_PER_S:
+			r = number(optarg, &a->per_s);
+			break;
 		default:
 			return -EINVAL;
 		}
@@ -150,7 +160,8 @@ static int role_main(const struct args *a)
 		osh_log_err(r, "cannot confine the %s; not starting it", a->role);
 		return EXIT_FAILURE;
 	}
-	return signer ? osh_signer_main(OSH_ROLE_MONITOR_FD, OSH_ROLE_MONITOR_FD + 1)
+	return signer ? osh_signer_main(OSH_ROLE_MONITOR_FD, OSH_ROLE_MONITOR_FD + 1,
+					(uint32_t)a->burst, (uint32_t)a->per_s)
 		      : osh_proxy_main(OSH_ROLE_MONITOR_FD);
 }
 

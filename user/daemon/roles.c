@@ -411,7 +411,7 @@ static void on_ring(struct osh_src *src, uint32_t events)
 /* Between fork and exec: only system calls. */
 static void child_exec(const struct osh_role *role, int sock, pid_t monitor)
 {
-	char role_arg[32], uid_arg[32], gid_arg[32], agent_arg[64];
+	char role_arg[32], uid_arg[32], gid_arg[32], agent_arg[64], burst_arg[48], per_s_arg[48];
 	struct osh_monitor *m = role->m;
 	bool signer = role == &m->signer;
 	sigset_t none;
@@ -421,6 +421,10 @@ static void child_exec(const struct osh_role *role, int sock, pid_t monitor)
 	(void)snprintf(uid_arg, sizeof(uid_arg), "--uid=%u", signer ? m->signer_uid : m->proxy_uid);
 	(void)snprintf(gid_arg, sizeof(gid_arg), "--gid=%u", signer ? m->signer_gid : m->proxy_gid);
 	(void)snprintf(agent_arg, sizeof(agent_arg), "--index=%u", role->index);
+	(void)snprintf(burst_arg, sizeof(burst_arg), "--certificates-burst=%u",
+		       m->cfg.certificates_burst);
+	(void)snprintf(per_s_arg, sizeof(per_s_arg), "--certificates-per-s=%u",
+		       m->cfg.certificates_per_s);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a role without its monitor must not serve */
@@ -437,7 +441,7 @@ static void child_exec(const struct osh_role *role, int sock, pid_t monitor)
 		    ~0u, 0) < 0)
 		_exit(126);
 	execl("/proc/self/exe", signer ? "openshelld: signer" : "openshelld: proxy", role_arg,
-	      uid_arg, gid_arg, agent_arg, (char *)NULL);
+	      uid_arg, gid_arg, agent_arg, signer ? burst_arg : NULL, per_s_arg, (char *)NULL);
 	_exit(127);
 }
 

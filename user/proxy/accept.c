@@ -64,16 +64,33 @@ static bool due(struct osh_px *px, uint64_t *at_ms)
 	return true;
 }
 
+static const char *shortage(int error)
+{
+	switch (error) {
+	case EMFILE:
+		return "out of descriptors";
+	case ENFILE:
+		return "this host is out of descriptors";
+	case ENOMEM:
+	case ENOBUFS:
+	case ENOSPC:
+		return "out of memory for connections";
+	default:
+		return "connections cannot be accepted";
+	}
+}
+
 void osh_px_accept_report(struct osh_px *px)
 {
 	struct osh_list *it;
 
-	if (px->starved.n && due(px, &px->starved.at_ms)) {
-		osh_log_warn(
-			"out of descriptors: %u connections refused, accepting again as soon as "
-			"some return (%u connections are open)",
-			px->starved.n, px->n_conns);
+	if (px->starved_errno && due(px, &px->starved.at_ms)) {
+		osh_log_warn("%s (%s): %u connections refused, accepting again as soon as some "
+			     "return (%u connections are open)",
+			     shortage(px->starved_errno), strerror(px->starved_errno),
+			     px->starved.n, px->n_conns);
 		px->starved.n = 0;
+		px->starved_errno = 0;
 	}
 	osh_list_for_each (it, &px->boxes) {
 		struct osh_px_box *box = osh_list_entry(it, struct osh_px_box, node);
@@ -90,6 +107,15 @@ void osh_px_accept_report(struct osh_px *px)
 }
 
 /* ---- accepting ---- */
+
+static void starved(struct osh_px *px, int error, bool refused)
+{
+	px->starved_errno = error;
+	if (!refused)
+		return;
+	px->starved.n++;
+	px->stats.shed++;
+}
 
 static void reset(int fd)
 {
@@ -149,13 +175,23 @@ static void accepted(struct osh_px_box *box, int fd)
 		shed(box, fd, &rec);
 		return;
 	}
-	(void)osh_px_conn_new(box, fd, &rec); /* takes the fd; closes it on failure */
+	/* takes the fd; closes it on failure */
+	if (!osh_px_conn_new(box, fd, &rec))
+		starved(px, errno, true);
+}
+
+/* An open file of its own: a duplicate would not give back what a host is out of. */
+void osh_px_reserve(struct osh_px *px)
+{
+	if (px->reserve_fd < 0)
+		px->reserve_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
 void osh_px_on_listener_pause(struct osh_timer *timer)
 {
 	struct osh_px_listener *l = osh_container_of(timer, struct osh_px_listener, pause);
 
+	osh_px_reserve(l->box->px);
 	osh_src_want(&l->src, EPOLLIN);
 }
 
@@ -171,23 +207,44 @@ static void use_reserve(struct osh_px_listener *l)
 	struct osh_px *px = l->box->px;
 	int fd;
 
-	if (px->reserve_fd >= 0) {
-		close(px->reserve_fd);
-		fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd >= 0) {
-			px->stats.shed++;
-			px->starved.n++;
-			reset(fd);
-		}
-		px->reserve_fd = dup(px->monitor.fd);
+	if (px->reserve_fd < 0)
+		return;
+	close(px->reserve_fd);
+	px->reserve_fd = -1;
+	fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0) {
+		starved(px, px->starved_errno, true);
+		reset(fd);
 	}
-	pause_listener(l, PAUSE_MS);
+	osh_px_reserve(px);
+}
+
+/* The connection that failed is gone, the next may be fine: accept(2), "Error handling". */
+static bool is_of_one(int error)
+{
+	switch (error) {
+	case ECONNABORTED:
+	case EINTR:
+	case ENETDOWN:
+	case EPROTO:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+	case EPERM:
+		return true;
+	default:
+		return false;
+	}
 }
 
 void osh_px_on_listener(struct osh_src *src, uint32_t events)
 {
 	struct osh_px_listener *l = osh_container_of(src, struct osh_px_listener, src);
 	bool shedding = is_full(l->box) && l->yielded;
+	struct osh_px *px = l->box->px;
 	int fd;
 
 	(void)events;
@@ -206,14 +263,13 @@ void osh_px_on_listener(struct osh_src *src, uint32_t events)
 		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return;
-		if (errno == EMFILE || errno == ENFILE) {
+		if (is_of_one(errno))
+			continue;
+		/* the listener stays readable: asking on would be spinning */
+		starved(px, errno, false);
+		if (errno == EMFILE || errno == ENFILE)
 			use_reserve(l);
-			return;
-		}
-		if (errno == ENOBUFS || errno == ENOMEM) {
-			pause_listener(l, PAUSE_MS);
-			return;
-		}
-		/* ECONNABORTED and its kind: that connection is gone, the next may be fine */
+		pause_listener(l, PAUSE_MS);
+		return;
 	}
 }

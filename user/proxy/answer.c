@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-enum { LINGER_BYTES = 1024 * 1024 }; /* input dropped while the client takes its answer */
-
 static int linger(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
@@ -15,8 +13,8 @@ static int linger(struct osh_px_conn *c)
 	osh_px_dial_cancel(c);
 	osh_lookup_cancel(&c->lookup);
 	osh_px_conn_set(c, OSH_PX_LINGER);
-	osh_px_conn_deadline(c, px->cfg.timeouts.linger_ms, OSH_REASON_NONE);
-	c->req_body.left = LINGER_BYTES;
+	osh_px_conn_deadline(c, px->cfg.timeouts.linger_ms);
+	c->req_body.left = px->cfg.limits.linger_bytes;
 	osh_chan_shutdown(&c->chan);
 	return 1;
 }
@@ -60,11 +58,11 @@ int osh_px_answered(struct osh_px_conn *c, bool may_keep)
 		return linger(c);
 	if (body->kind == OSH_H1_BODY_NONE || body->done) {
 		osh_px_conn_set(c, OSH_PX_REQUEST);
-		osh_px_conn_deadline(c, px->cfg.timeouts.idle_ms, OSH_REASON_NONE);
+		osh_px_conn_deadline(c, px->cfg.timeouts.idle_ms);
 		return 1;
 	}
 	osh_px_conn_set(c, OSH_PX_DRAIN);
-	osh_px_conn_deadline(c, px->cfg.timeouts.body_ms, OSH_REASON_TIMEOUT);
+	osh_px_conn_deadline(c, px->cfg.timeouts.body_ms);
 	return 1;
 }
 
@@ -159,6 +157,35 @@ int osh_px_answer_bad_request(struct osh_px_conn *c, unsigned int error)
 	}
 }
 
+int osh_px_answer_limit(struct osh_px_conn *c, struct osh_str what)
+{
+	osh_px_event(c, OSH_REC_CONNECT, OSH_REC_DENY, OSH_REASON_LIMIT, "proxy", what);
+	return osh_px_answer(c, 503, "overloaded", what, OSH_STR_NONE, OSH_STR_NONE);
+}
+
+const char *osh_px_upstream_error(int r)
+{
+	switch (r) {
+	case -ETIMEDOUT:
+		return "no connection to the upstream in time";
+	case -ENOMSG:
+		return "no TLS handshake with the upstream in time";
+	case -ENXIO:
+	case -ETIME:
+	case -EBUSY:
+	case -EIO:
+		return osh_resolve_error(r);
+	default:
+		return strerror(-r);
+	}
+}
+
+bool osh_px_is_shortage(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS || r == -ENOSPC ||
+	       r == -EADDRNOTAVAIL || r == -EAGAIN || r == -EBUSY;
+}
+
 int osh_px_answer_upstream(struct osh_px_conn *c, int r)
 {
 	struct osh_px *px = c->box->px;
@@ -176,17 +203,16 @@ int osh_px_answer_upstream(struct osh_px_conn *c, int r)
 		return osh_px_answer(c, 403, "ssrf_denied", osh_str(detail), OSH_STR_NONE,
 				     OSH_STR_NONE);
 	}
-	if (r == -ETIMEDOUT)
-		osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_TIMEOUT, "proxy",
-			     OSH_STR("no connection to the upstream in time"));
 	snprintf(detail, sizeof(detail), "connection to %.*s:%u failed", OSH_STR_FMT(host),
 		 c->port);
 	if (r == -EKEYREJECTED)
 		return osh_px_answer(c, 502, "upstream_tls_verify", osh_str(detail),
 				     osh_str(osh_reason_text(OSH_REASON_TLS_VERIFY)), OSH_STR_NONE);
-	if (r == -EPROTO)
+	if (r == -EPROTO || r == -ENOMSG)
 		return osh_px_answer(c, 502, "upstream_tls_failed", osh_str(detail),
-				     osh_str(osh_reason_text(OSH_REASON_TLS_UPSTREAM)),
+				     r == -ENOMSG
+					     ? osh_str(osh_px_upstream_error(r))
+					     : osh_str(osh_reason_text(OSH_REASON_TLS_UPSTREAM)),
 				     OSH_STR_NONE);
 	if (c->hop_error) {
 		char message[96];
@@ -196,6 +222,9 @@ int osh_px_answer_upstream(struct osh_px_conn *c, int r)
 		return osh_px_answer(c, 502, "upstream_unreachable", osh_str(detail),
 				     osh_str(message), OSH_STR_NONE);
 	}
-	return osh_px_answer(c, 502, "upstream_unreachable", osh_str(detail), OSH_STR_NONE,
-			     OSH_STR_NONE);
+	if (osh_px_is_shortage(r))
+		return osh_px_answer(c, 503, "overloaded", osh_str(detail),
+				     osh_str(osh_px_upstream_error(r)), OSH_STR_NONE);
+	return osh_px_answer(c, 502, "upstream_unreachable", osh_str(detail),
+			     osh_str(osh_px_upstream_error(r)), OSH_STR_NONE);
 }

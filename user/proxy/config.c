@@ -21,16 +21,19 @@ static const struct member limits[] = {
 	LIMIT(connections, 4096, 1, 1000000),
 	LIMIT(connections_total, 32768, 1, 1000000),
 	LIMIT(head_bytes, 16384, 256, 65535),
+	LIMIT(connect_head_bytes, 8192, 256, 65535),
 	LIMIT(fields, 128, 8, 128),
 	LIMIT(sites, 4096, 16, 1000000),
 	LIMIT(identities, 1024, 4, 100000),
 	LIMIT(idle_upstream, 64, 0, 10000),
 	LIMIT(idle_upstream_total, 1024, 0, 100000),
 	LIMIT(drain_bytes, 65536, 0, 16777216),
+	LIMIT(linger_bytes, 1048576, 0, 1073741824),
 	LIMIT(dns_cache, 4096, 16, 1000000),
 	LIMIT(dns_inflight, 256, 1, 10000),
 	LIMIT(dns_inflight_each, 32, 1, 10000),
 	LIMIT(dns_tcp, 32, 1, 1000),
+	LIMIT(dns_waits, 256, 1, 10000),
 };
 
 #define TIMEOUT(f, d)                                                        \
@@ -47,7 +50,8 @@ static const struct member timeouts[] = {
 	TIMEOUT(stream, 300000),       TIMEOUT(tunnel, 7200000),
 	TIMEOUT(half_close, 120000),   TIMEOUT(linger, 2000),
 	TIMEOUT(upstream_idle, 60000), TIMEOUT(upstream_age, 600000),
-	TIMEOUT(dns_tcp, 10000),
+	TIMEOUT(dns_tcp, 10000),       TIMEOUT(dns_wait, 2000),
+	TIMEOUT(revoked, 1000),
 };
 
 static void set_u32(void *base, const struct member *m, uint32_t v)

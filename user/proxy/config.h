@@ -54,16 +54,19 @@ struct osh_px_limits {
 	uint32_t connections; /* per sandbox and worker */
 	uint32_t connections_total; /* per worker */
 	uint32_t head_bytes; /* request or response head */
+	uint32_t connect_head_bytes; /* first head on the explicit proxy's port */
 	uint32_t fields;
 	uint32_t sites; /* host names with leaf per sandbox */
 	uint32_t identities; /* callers remembered per sandbox */
 	uint32_t idle_upstream; /* pooled connections per origin */
 	uint32_t idle_upstream_total; /* per worker */
 	uint32_t drain_bytes; /* body read and dropped to keep a denied connection */
+	uint32_t linger_bytes; /* the same after a final answer, so that the client can take it */
 	uint32_t dns_cache; /* names, per sandbox and worker */
 	uint32_t dns_inflight; /* lookups under way, per worker */
 	uint32_t dns_inflight_each; /* the same, per sandbox and worker; more wait for their turn */
 	uint32_t dns_tcp; /* DNS connections per sandbox */
+	uint32_t dns_waits; /* DNS questions of a sandbox that wait for the monitor */
 	uint32_t pipes; /* of bulky tunnels; not configured: osh_px_fit_limits() */
 };
 
@@ -74,7 +77,7 @@ struct osh_px_timeouts {
 	uint32_t sniff_ms; /* first client bytes of an inspected tunnel */
 	uint32_t deny_sniff_ms; /* first client bytes of a denied connection, then reset */
 	uint32_t identity_ms; /* answers of the monitor and the signer */
-	uint32_t resolve_ms;
+	uint32_t resolve_ms; /* a name, with its turn in the queue */
 	uint32_t dial_ms; /* all addresses */
 	uint32_t upstream_proxy_ms; /* dial to the proxy's answer, all addresses */
 	uint32_t dial_stagger_ms; /* head start of the first address family */
@@ -86,7 +89,9 @@ struct osh_px_timeouts {
 	uint32_t linger_ms; /* after a final answer, for the client to read it */
 	uint32_t upstream_idle_ms; /* pooled connection */
 	uint32_t upstream_age_ms; /* since it was dialled: then its name is resolved anew */
-	uint32_t dns_tcp_ms;
+	uint32_t dns_tcp_ms; /* no byte of a DNS connection */
+	uint32_t dns_wait_ms; /* a DNS question, for the monitor */
+	uint32_t revoked_ms; /* an exchange under way that a newer policy refuses */
 };
 
 struct osh_px_cfg {

@@ -3,9 +3,6 @@
 
 enum {
 	STEPS_MAX = 32, /* per wake-up; then the others have their turn */
-	/* For an exchange that a newer policy refuses: what is but a request ends by itself (D20: it is
-	 * judged by the policy of its head), what turns out to be a stream is closed. */
-	DOOMED_MS = 1000,
 };
 
 static int (*const steps[OSH_PX_STATE_COUNT])(struct osh_px_conn *c) = {
@@ -65,7 +62,7 @@ void osh_px_conn_set(struct osh_px_conn *c, enum osh_px_state state)
 
 static void on_timer(struct osh_timer *timer);
 
-void osh_px_conn_deadline(struct osh_px_conn *c, uint32_t in_ms, enum osh_reason why)
+void osh_px_conn_deadline(struct osh_px_conn *c, uint32_t in_ms)
 {
 	struct osh_loop *loop = c->box->px->loop;
 
@@ -74,7 +71,6 @@ void osh_px_conn_deadline(struct osh_px_conn *c, uint32_t in_ms, enum osh_reason
 		c->deadline_ms = c->doomed_ms;
 		in_ms = (uint32_t)(c->doomed_ms - OSH_MIN(c->doomed_ms, osh_loop_now_ms(loop)));
 	}
-	c->timeout_reason = (uint8_t)why;
 	/* moving later is free: the timer finds out when it fires */
 	if (!osh_timer_armed(&c->timer) || c->timer.at_ms > c->deadline_ms)
 		osh_timer_set(loop, &c->timer, in_ms, on_timer);
@@ -87,6 +83,48 @@ static void say_refused(struct osh_px_conn *c, enum osh_reason reason)
 	c->allowed = false; /* said it */
 }
 
+static void say_timeout(struct osh_px_conn *c, enum osh_rec_class class, const char *what)
+{
+	osh_px_event(c, class, OSH_REC_NOTE, OSH_REASON_TIMEOUT, "proxy", osh_str(what));
+}
+
+/* The client did not finish what it began. */
+static int late_request(struct osh_px_conn *c, const char *what)
+{
+	say_timeout(c, OSH_REC_CONNECT, what);
+	if (c->state != OSH_PX_EXCHANGE)
+		c->is_head = false; /* of the request before */
+	return osh_px_answer(c, 408, "request_timeout", OSH_STR_NONE, osh_str(what), OSH_STR_NONE);
+}
+
+/* No upstream in time: for what was it waited? */
+static int late_upstream(struct osh_px_conn *c)
+{
+	int r = c->lookup.waiting			 ? -ETIME
+		: c->up && c->up->state == OSH_PX_UP_TLS ? -ENOMSG
+							 : -ETIMEDOUT;
+
+	say_timeout(c, OSH_REC_UPSTREAM, osh_px_upstream_error(r));
+	return r;
+}
+
+static int late_exchange(struct osh_px_conn *c)
+{
+	/* who does not take the body is to blame, not who cannot send it */
+	if (!c->req_body.done && !c->resp_begun && c->up && !osh_chan_backlog(&c->up->chan))
+		return late_request(c, "the rest of the request did not come in time");
+	if (c->resp_begun) {
+		say_timeout(c, OSH_REC_UPSTREAM,
+			    osh_chan_backlog(&c->chan)
+				    ? "response not taken in time"
+				    : "rest of the response did not come in time");
+		return -ETIMEDOUT;
+	}
+	say_timeout(c, OSH_REC_UPSTREAM, "no response from the upstream in time");
+	return osh_px_answer(c, 504, "upstream_timeout", OSH_STR_NONE,
+			     OSH_STR("no response from the upstream in time"), OSH_STR_NONE);
+}
+
 static int timed_out(struct osh_px_conn *c)
 {
 	if (c->doomed_ms && osh_loop_now_ms(c->box->px->loop) >= c->doomed_ms) {
@@ -94,8 +132,13 @@ static int timed_out(struct osh_px_conn *c)
 		return -ECONNRESET;
 	}
 	switch (c->state) {
+	case OSH_PX_HEAD:
 	case OSH_PX_REQUEST:
-		return OSH_PX_END; /* idle, or a head that never ended */
+		if (c->head)
+			return late_request(c, "the request head did not end in time");
+		if (c->state == OSH_PX_REQUEST)
+			return OSH_PX_END; /* idle */
+		break;
 	case OSH_PX_LINGER:
 	case OSH_PX_DRAIN:
 		return OSH_PX_END;
@@ -104,19 +147,15 @@ static int timed_out(struct osh_px_conn *c)
 			return -ECONNREFUSED; /* it does not speak: reset */
 		break;
 	case OSH_PX_DIAL:
+		return osh_px_dial_failed(c, late_upstream(c));
 	case OSH_PX_ROUTE:
-		return osh_px_answer_upstream(c, -ETIMEDOUT);
+		return osh_px_answer_upstream(c, late_upstream(c));
 	case OSH_PX_EXCHANGE:
-		if (!c->resp_begun)
-			return osh_px_answer(c, 504, "upstream_timeout", OSH_STR_NONE,
-					     OSH_STR("no response from the upstream in time"),
-					     OSH_STR_NONE);
-		break;
+		return late_exchange(c);
 	default:
 		break;
 	}
-	osh_px_event(c, OSH_REC_CONNECT, OSH_REC_NOTE, OSH_REASON_TIMEOUT, "proxy",
-		     osh_str(osh_px_state_name(c->state)));
+	say_timeout(c, OSH_REC_CONNECT, osh_px_state_name(c->state));
 	return c->state == OSH_PX_TUNNEL ? OSH_PX_END : -ETIMEDOUT;
 }
 
@@ -234,6 +273,7 @@ void osh_px_conn_decide(struct osh_px_conn *c, struct osh_conn_verdict *ret_verd
 
 void osh_px_conn_reevaluate(struct osh_px_conn *c)
 {
+	uint32_t grace_ms = c->box->px->cfg.timeouts.revoked_ms;
 	struct osh_conn_verdict v;
 	enum osh_reason reason;
 
@@ -256,9 +296,11 @@ void osh_px_conn_reevaluate(struct osh_px_conn *c)
 		}
 	}
 	if (c->state != OSH_PX_TUNNEL && !(c->state == OSH_PX_EXCHANGE && c->stream)) {
+		/* what is but a request ends by itself (D20: it is judged by the policy of its head), what
+		 * turns out to be a stream is closed */
 		if (!c->doomed_ms)
-			c->doomed_ms = osh_loop_now_ms(c->box->px->loop) + DOOMED_MS;
-		osh_px_conn_deadline(c, DOOMED_MS, OSH_REASON_TIMEOUT);
+			c->doomed_ms = osh_loop_now_ms(c->box->px->loop) + grace_ms;
+		osh_px_conn_deadline(c, grace_ms);
 		return;
 	}
 	say_refused(c, reason);
@@ -330,11 +372,14 @@ struct osh_px_conn *osh_px_conn_new(struct osh_px_box *box, int take_fd,
 {
 	struct osh_px *px = box->px;
 	struct osh_px_conn *c = calloc(1, sizeof(*c));
+	int r = c ? osh_src_add(px->loop, &c->src, take_fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP,
+				OSH_SRC_EDGE, on_client, "client")
+		  : -ENOMEM;
 
-	if (!c || osh_src_add(px->loop, &c->src, take_fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP,
-			      OSH_SRC_EDGE, on_client, "client") < 0) {
+	if (r < 0) {
 		close(take_fd);
 		free(c);
+		errno = -r;
 		return NULL;
 	}
 	osh_chan_init(&c->chan, px->tls, take_fd);
@@ -357,11 +402,12 @@ struct osh_px_conn *osh_px_conn_new(struct osh_px_box *box, int take_fd,
 	box->n_conns++;
 	px->n_conns++;
 	osh_px_conn_set(c, OSH_PX_IDENT);
-	osh_px_conn_deadline(c, px->cfg.timeouts.identity_ms, OSH_REASON_IDENTITY_UNKNOWN);
+	osh_px_conn_deadline(c, px->cfg.timeouts.identity_ms);
 	if (osh_px_who_get(box, rec, &c->who) < 0) {
 		c->rec = malloc(sizeof(*c->rec));
 		if (!c->rec) {
 			osh_px_conn_close(c, true);
+			errno = ENOMEM;
 			return NULL;
 		}
 		*c->rec = *rec;

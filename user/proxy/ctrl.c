@@ -242,15 +242,21 @@ static int send_flows(struct osh_px *px, uint64_t cookie)
 	return r < 0 ? r : osh_px_link_send(px, &px->monitor, OSH_MSG_FLOWS, cookie, NULL, 0);
 }
 
-static uint64_t count_sites(const struct osh_px *px)
-{
-	const struct osh_list *it;
-	uint64_t n = 0;
-
-	osh_list_for_each (it, &px->boxes)
-		n += osh_list_entry(it, struct osh_px_box, node)->n_sites;
-	return n;
-}
+#define COUNT(what)                                                                 \
+	static uint64_t count_##what(const struct osh_px *px)                       \
+	{                                                                           \
+		const struct osh_list *it;                                          \
+		uint64_t n = 0;                                                     \
+                                                                                    \
+		osh_list_for_each (it, &px->boxes)                                  \
+			n += osh_list_entry(it, struct osh_px_box, node)->n_##what; \
+		return n;                                                           \
+	}
+COUNT(sites)
+COUNT(whos)
+COUNT(dns_conns)
+COUNT(dns_waits)
+#undef COUNT
 
 static int send_stats(struct osh_px *px, uint64_t cookie)
 {
@@ -286,6 +292,9 @@ static int send_stats(struct osh_px *px, uint64_t cookie)
 	osh_json_ku64(&j, "connections", px->n_conns);
 	osh_json_ku64(&j, "idle_upstream", px->n_idle_ups);
 	osh_json_ku64(&j, "sites", count_sites(px));
+	osh_json_ku64(&j, "identities", count_whos(px));
+	osh_json_ku64(&j, "dns_connections", count_dns_conns(px));
+	osh_json_ku64(&j, "dns_waiting", count_dns_waits(px));
 	osh_json_obj_end(&j);
 	if (j.err)
 		return j.err;

@@ -85,7 +85,7 @@ static int resolve_checked(struct osh_px_conn *c, struct osh_px_addrs *ret_addrs
 	if (r < 0) {
 		osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_DNS_FAILED, "dns",
 			     osh_str(osh_resolve_error(r)));
-		return -EHOSTUNREACH;
+		return r;
 	}
 	if (ret_addrs->trusted)
 		return 0;
@@ -146,8 +146,10 @@ static void dial_failed(struct osh_px_dial *d)
 			     osh_px_hop_text(c));
 		return;
 	}
-	osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_UPSTREAM_UNREACHABLE, "proxy",
-		     osh_str(strerror(-c->dial_error)));
+	osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE,
+		     osh_px_is_shortage(c->dial_error) ? OSH_REASON_LIMIT
+						       : OSH_REASON_UPSTREAM_UNREACHABLE,
+		     "proxy", osh_str(osh_px_upstream_error(c->dial_error)));
 }
 
 static void dial_won(struct osh_px_dial *d, struct osh_px_up *up)
@@ -330,9 +332,7 @@ static void dial_through(struct osh_px_dial *d, const struct osh_px_hop *hop,
 		     !v.nallowed_ips;
 	osh_buf_init(&d->answer, OSH_CHAIN_ANSWER_MAX, 0);
 	osh_timer_set(px->loop, &d->deadline, ms, on_chain_deadline);
-	if (c->state == OSH_PX_ROUTE)
-		ms += px->cfg.timeouts.handshake_ms;
-	osh_px_conn_deadline(c, ms + CHAIN_SLACK_MS, OSH_REASON_UPSTREAM_UNREACHABLE);
+	osh_px_conn_deadline(c, ms + CHAIN_SLACK_MS);
 }
 
 int osh_px_dial(struct osh_px_conn *c)
@@ -363,6 +363,7 @@ int osh_px_dial(struct osh_px_conn *c)
 	osh_list_init(&d->tries);
 	c->dial = d;
 	c->dial_error = 0;
+	osh_px_conn_deadline(c, c->box->px->cfg.timeouts.dial_ms);
 	if (hop)
 		dial_through(d, hop, &addrs);
 	r = try_next(d);

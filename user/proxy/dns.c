@@ -14,8 +14,6 @@
 
 enum {
 	BATCH = 32,
-	WAITS_MAX = 256, /* queries of a sandbox that wait for the monitor */
-	WAIT_MS = 2000,
 	SAID_MS = 5000, /* the same refusal is logged once in this time */
 	TCP_BUF = 2 + OSH_DNS_QUERY_MAX,
 };
@@ -178,7 +176,7 @@ static bool park(const struct asker *a, const struct osh_dns_query *q, bool answ
 	struct osh_px_box *box = a->box;
 	struct wait *w;
 
-	if (box->n_dns_waits >= WAITS_MAX)
+	if (box->n_dns_waits >= box->px->cfg.limits.dns_waits)
 		return false;
 	w = malloc(sizeof(*w));
 	if (!w)
@@ -187,7 +185,7 @@ static bool park(const struct asker *a, const struct osh_dns_query *q, bool answ
 		.asker = *a,
 		.query = *q,
 		.answered = answered,
-		.until_ms = osh_loop_now_ms(box->px->loop) + WAIT_MS,
+		.until_ms = osh_loop_now_ms(box->px->loop) + box->px->cfg.timeouts.dns_wait_ms,
 		.conn = conn,
 	};
 	if (conn)

@@ -131,10 +131,8 @@ static int pump_up(struct osh_px_conn *c)
 			return -ENOMEM;
 		if (r < 0)
 			break;
-		osh_px_conn_deadline(c,
-				     c->req_body.done ? px->cfg.timeouts.response_ms
-						      : px->cfg.timeouts.body_ms,
-				     OSH_REASON_TIMEOUT);
+		osh_px_conn_deadline(c, c->req_body.done ? px->cfg.timeouts.response_ms
+							 : px->cfg.timeouts.body_ms);
 	}
 	return moved >= TURN_BYTES ? OSH_PX_YIELD : 0;
 }
@@ -409,6 +407,7 @@ static int on_up_end(struct osh_px_conn *c, bool clean)
 		c->retries++;
 		osh_px_up_free(c->up, false);
 		osh_px_conn_set(c, OSH_PX_ROUTE);
+		osh_px_conn_deadline(c, c->box->px->cfg.timeouts.resolve_ms);
 		return 1;
 	}
 	if (!c->resp_begun) {
@@ -464,9 +463,9 @@ static int pump_down(struct osh_px_conn *c)
 		else if (used < data.n && osh_buf_add(&c->up_in, data.p + used, data.n - used) < 0)
 			return -ENOMEM;
 		if (c->stream)
-			osh_px_conn_deadline(c, 86400000, OSH_REASON_TIMEOUT);
+			osh_px_conn_deadline(c, 86400000);
 		else if (c->resp_begun && !c->resp_body.done)
-			osh_px_conn_deadline(c, px->cfg.timeouts.stream_ms, OSH_REASON_TIMEOUT);
+			osh_px_conn_deadline(c, px->cfg.timeouts.stream_ms);
 	}
 	return 0;
 }
@@ -485,7 +484,7 @@ static int finish(struct osh_px_conn *c)
 	if (c->close_after || (c->client_eof && !c->in.len))
 		return osh_px_answered(c, false);
 	osh_px_conn_set(c, OSH_PX_REQUEST);
-	osh_px_conn_deadline(c, px->cfg.timeouts.idle_ms, OSH_REASON_NONE);
+	osh_px_conn_deadline(c, px->cfg.timeouts.idle_ms);
 	return 1;
 }
 
@@ -504,7 +503,7 @@ static int check_client(struct osh_px_conn *c)
 	if (n > 0) /* pipelined behind a half-close */
 		return osh_buf_add(&c->in, px->rbuf, (size_t)n);
 	c->client_eof = true;
-	osh_px_conn_deadline(c, px->cfg.timeouts.half_close_ms, OSH_REASON_TIMEOUT);
+	osh_px_conn_deadline(c, px->cfg.timeouts.half_close_ms);
 	/* nobody half-closes TLS and waits; on plain TCP it is an old but legal habit */
 	return n < 0 || c->tls ? -ECONNRESET : 0;
 }

@@ -13,10 +13,13 @@
  */
 
 enum {
-	HEAD_FIRST_MAX = 8192, /* the explicit proxy's first head (reference 4.1) */
 	ALERT_UNRECOGNIZED_NAME = 112,
 	ALERT_HANDSHAKE_FAILURE = 40,
+	ALERT_INTERNAL_ERROR = 80,
 };
+
+static const struct osh_str too_many_names = { "too many host names in use at once",
+					       sizeof("too many host names in use at once") - 1 };
 
 /* ---- verdict ---- */
 
@@ -58,7 +61,7 @@ static int deny_transparent(struct osh_px_conn *c, enum osh_reason reason)
 {
 	c->deny = (uint8_t)reason;
 	osh_px_conn_set(c, OSH_PX_SNIFF);
-	osh_px_conn_deadline(c, c->box->px->cfg.timeouts.deny_sniff_ms, reason);
+	osh_px_conn_deadline(c, c->box->px->cfg.timeouts.deny_sniff_ms);
 	return 1;
 }
 
@@ -90,12 +93,11 @@ static int judge(struct osh_px_conn *c)
 	/* A transparent client that is inspected gets its upstream when a request is allowed. */
 	if (!c->connect && v.inspect != OSH_INSPECT_NONE) {
 		osh_px_conn_set(c, OSH_PX_SNIFF);
-		osh_px_conn_deadline(c, px->cfg.timeouts.sniff_ms, OSH_REASON_TIMEOUT);
+		osh_px_conn_deadline(c, px->cfg.timeouts.sniff_ms);
 		return 1;
 	}
 	osh_px_conn_set(c, OSH_PX_DIAL);
-	osh_px_conn_deadline(c, px->cfg.timeouts.resolve_ms + px->cfg.timeouts.dial_ms,
-			     OSH_REASON_UPSTREAM_UNREACHABLE);
+	osh_px_conn_deadline(c, px->cfg.timeouts.resolve_ms);
 	return 1;
 }
 
@@ -150,12 +152,14 @@ int osh_px_step_ident(struct osh_px_conn *c)
 	}
 	if (c->kind == OSH_FLOW_EXPLICIT && !c->connect) {
 		osh_px_conn_set(c, OSH_PX_HEAD);
-		osh_px_conn_deadline(c, px->cfg.timeouts.head_ms, OSH_REASON_TIMEOUT);
+		osh_px_conn_deadline(c, px->cfg.timeouts.head_ms);
 		return 1;
 	}
 	r = name_destination(c, &c->dst, c->connect ? 0 : c->host_id);
 	if (r == -EAGAIN)
 		return wait_monitor(c);
+	if (r == -ENOSPC || r == -ENOBUFS || r == -ENOMEM)
+		return refuse_unnamed(c, OSH_REASON_LIMIT);
 	if (r < 0) /* an address that no name was given for: nothing can allow it */
 		return refuse_unnamed(c, OSH_REASON_NO_ENDPOINT);
 	return judge(c);
@@ -175,7 +179,7 @@ static int on_connect(struct osh_px_conn *c, const struct osh_req *req)
 	}
 	r = osh_px_site_get(c->box, osh_str(req->host), &c->site);
 	if (r < 0)
-		return refuse_unnamed(c, OSH_REASON_LIMIT);
+		return osh_px_answer_limit(c, too_many_names);
 	return judge(c);
 }
 
@@ -191,7 +195,7 @@ static int on_forward(struct osh_px_conn *c, const struct osh_h1_head *head, con
 	c->port = req->port;
 	r = osh_px_site_get(c->box, osh_str(req->host), &c->site);
 	if (r < 0)
-		return refuse_unnamed(c, OSH_REASON_LIMIT);
+		return osh_px_answer_limit(c, too_many_names);
 	osh_px_conn_decide(c, &v);
 	keep_verdict(c, &v);
 	log_verdict(c, &v);
@@ -223,7 +227,7 @@ static int on_head(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 int osh_px_step_head(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
-	const struct osh_h1_limits limits = { .head_bytes = HEAD_FIRST_MAX,
+	const struct osh_h1_limits limits = { .head_bytes = px->cfg.limits.connect_head_bytes,
 					      .fields = px->h1_limits.fields };
 	struct osh_h1_head *head = &px->head;
 	struct osh_str data;
@@ -297,6 +301,23 @@ static int judge_again(struct osh_px_conn *c)
 	return 0;
 }
 
+int osh_px_dial_failed(struct osh_px_conn *c, int r)
+{
+	enum osh_reason why = OSH_REASON_UPSTREAM_UNREACHABLE;
+
+	if (c->connect)
+		return osh_px_answer_upstream(c, r);
+	osh_px_dial_cancel(c);
+	osh_lookup_cancel(&c->lookup);
+	if (r == -EPERM)
+		why = c->box->px->refusal.reason;
+	else if (c->hop_error)
+		why = OSH_REASON_UPSTREAM_PROXY;
+	else if (osh_px_is_shortage(r))
+		why = OSH_REASON_LIMIT;
+	return deny_transparent(c, why);
+}
+
 int osh_px_step_dial(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
@@ -312,14 +333,7 @@ int osh_px_step_dial(struct osh_px_conn *c)
 	if (r == -EAGAIN)
 		return 0;
 	if (r < 0) {
-		if (!c->connect) {
-			enum osh_reason why = r == -EPERM    ? px->refusal.reason
-					      : c->hop_error ? OSH_REASON_UPSTREAM_PROXY
-							     : OSH_REASON_UPSTREAM_UNREACHABLE;
-
-			return deny_transparent(c, why);
-		}
-		return osh_px_answer_upstream(c, r);
+		return osh_px_dial_failed(c, r);
 	}
 	if (c->connect) {
 		r = osh_chan_write(&c->chan, OSH_HTTP_ESTABLISHED,
@@ -332,7 +346,7 @@ int osh_px_step_dial(struct osh_px_conn *c)
 		return 1;
 	}
 	osh_px_conn_set(c, OSH_PX_SNIFF);
-	osh_px_conn_deadline(c, px->cfg.timeouts.sniff_ms, OSH_REASON_TIMEOUT);
+	osh_px_conn_deadline(c, px->cfg.timeouts.sniff_ms);
 	return 1;
 }
 
@@ -343,7 +357,10 @@ static int refuse_tls(struct osh_px_conn *c, enum osh_reason reason, unsigned ch
 {
 	const unsigned char record[] = { 0x15, 3, 3, 0, 2, 2, alert };
 
-	osh_px_event(c, reason == OSH_REASON_TLS_CLIENT ? OSH_REC_TLS : OSH_REC_AUTHORITY,
+	osh_px_event(c,
+		     reason == OSH_REASON_TLS_CLIENT || reason == OSH_REASON_LIMIT
+			     ? OSH_REC_TLS
+			     : OSH_REC_AUTHORITY,
 		     OSH_REC_DENY, reason, "tls", detail);
 	return osh_px_answer_raw(c, (struct osh_str){ (const char *)record, sizeof(record) });
 }
@@ -376,10 +393,10 @@ static int on_hello(struct osh_px_conn *c, struct osh_str data)
 	else
 		r = osh_px_site_get(c->box, osh_px_conn_host(c), &c->leaf_site);
 	if (r < 0)
-		return r;
+		return refuse_tls(c, OSH_REASON_LIMIT, ALERT_INTERNAL_ERROR, too_many_names);
 	c->tls = true;
 	osh_px_conn_set(c, OSH_PX_LEAF);
-	osh_px_conn_deadline(c, c->box->px->cfg.timeouts.identity_ms, OSH_REASON_TLS_CLIENT);
+	osh_px_conn_deadline(c, c->box->px->cfg.timeouts.identity_ms);
 	return 1;
 }
 
@@ -426,7 +443,7 @@ int osh_px_step_sniff(struct osh_px_conn *c)
 		break;
 	case OSH_SNIFF_HTTP1:
 		osh_px_conn_set(c, OSH_PX_REQUEST);
-		osh_px_conn_deadline(c, px->cfg.timeouts.head_ms, OSH_REASON_TIMEOUT);
+		osh_px_conn_deadline(c, px->cfg.timeouts.head_ms);
 		return 1; /* c->in is where the request parser looks first */
 	default:
 		return on_unknown_protocol(c, what);
@@ -448,11 +465,14 @@ int osh_px_step_leaf(struct osh_px_conn *c)
 		return 0;
 	if (!r)
 		r = osh_chan_server(&c->chan, c->box->scope, c->leaf_site->leaf);
+	if (r == -EDQUOT)
+		return refuse_tls(c, OSH_REASON_LIMIT, ALERT_INTERNAL_ERROR,
+				  OSH_STR("too many new certificates at once"));
 	if (r < 0)
 		return refuse_tls(c, OSH_REASON_TLS_CLIENT, ALERT_HANDSHAKE_FAILURE,
 				  OSH_STR("no certificate for this name"));
 	osh_px_conn_set(c, OSH_PX_TLS);
-	osh_px_conn_deadline(c, px->cfg.timeouts.handshake_ms, OSH_REASON_TLS_CLIENT);
+	osh_px_conn_deadline(c, px->cfg.timeouts.handshake_ms);
 	return 1;
 }
 
@@ -485,6 +505,6 @@ int osh_px_step_tls(struct osh_px_conn *c)
 		px->stats.resumed_client++;
 	osh_chan_hold(&c->chan); /* the ticket goes with the first response */
 	osh_px_conn_set(c, OSH_PX_REQUEST);
-	osh_px_conn_deadline(c, px->cfg.timeouts.head_ms, OSH_REASON_TIMEOUT);
+	osh_px_conn_deadline(c, px->cfg.timeouts.head_ms);
 	return 1;
 }

@@ -333,10 +333,7 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 	if (r < 0)
 		return r;
 	osh_px_conn_set(c, OSH_PX_ROUTE);
-	osh_px_conn_deadline(c,
-			     px->cfg.timeouts.resolve_ms + px->cfg.timeouts.dial_ms +
-				     px->cfg.timeouts.handshake_ms,
-			     OSH_REASON_UPSTREAM_UNREACHABLE);
+	osh_px_conn_deadline(c, px->cfg.timeouts.resolve_ms);
 	return 1;
 }
 
@@ -381,7 +378,7 @@ static int keep_partial(struct osh_px_conn *c, struct osh_str data, bool from_in
 			return -ENOMEM;
 		*c->head = px->head;
 		/* the clock of this head starts with its first byte */
-		osh_px_conn_deadline(c, px->cfg.timeouts.head_ms, OSH_REASON_TIMEOUT);
+		osh_px_conn_deadline(c, px->cfg.timeouts.head_ms);
 	}
 	return 0;
 }
@@ -477,8 +474,7 @@ int osh_px_step_route(struct osh_px_conn *c)
 	}
 	c->bytes_up += c->req.len;
 	osh_px_conn_set(c, OSH_PX_EXCHANGE);
-	osh_px_conn_deadline(
-		c, c->req_body.done ? px->cfg.timeouts.response_ms : px->cfg.timeouts.body_ms,
-		OSH_REASON_TIMEOUT);
+	osh_px_conn_deadline(c, c->req_body.done ? px->cfg.timeouts.response_ms
+						 : px->cfg.timeouts.body_ms);
 	return 1;
 }

@@ -15,7 +15,7 @@ enum {
 	 * with each try.
 	 */
 	QUERY_MS = 800,
-	TRIES = 3,
+	TRIES_MAX = 12,
 	TTL_MIN_S = 1,
 	TTL_MAX_S = 60,
 	TTL_FAILED_S = 1,
@@ -262,6 +262,21 @@ static void add_node(struct osh_px_addrs *addrs, const struct ares_addrinfo_node
 	addrs->addr[addrs->n++] = a;
 }
 
+static int status_of(int ares)
+{
+	switch (ares) {
+	case ARES_ETIMEOUT:
+		return -ETIME;
+	case ARES_SUCCESS: /* without an address */
+	case ARES_ENODATA:
+	case ARES_ENOTFOUND:
+	case ARES_EBADNAME:
+		return -ENXIO;
+	default:
+		return -EIO;
+	}
+}
+
 /* From anywhere inside c-ares: only notes what is to be done. */
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
@@ -285,7 +300,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 		entry_free(e);
 		return;
 	}
-	e->status = e->addrs.n ? 0 : status == ARES_ETIMEOUT ? -ETIMEDOUT : -EHOSTUNREACH;
+	e->status = e->addrs.n ? 0 : status_of(status);
 	ttl_s = e->status ? TTL_FAILED_S : OSH_MAX(ttl_s, (uint32_t)TTL_MIN_S);
 	e->expires_ms = osh_loop_now_ms(r->loop) + ttl_s * 1000ull;
 	e->state = ANSWERED;
@@ -430,7 +445,7 @@ int osh_resolve(struct osh_resolver_share *share, struct osh_str host, struct os
 	}
 	/* "127.1" and its kind: some resolver would read it as an address */
 	if (host.n > OSH_HOST_MAX || osh_host_is_numeric_name(host) || !resolver->cfg->n_resolvers)
-		return -EHOSTUNREACH;
+		return -ENXIO;
 	hash = hash_of(host);
 	e = entry_find(share, host, hash);
 	if (!e || (e->state == KNOWN && e->expires_ms <= osh_loop_now_ms(resolver->loop))) {
@@ -467,18 +482,29 @@ void osh_lookup_cancel(struct osh_px_lookup *lookup)
 const char *osh_resolve_error(int r)
 {
 	switch (r) {
-	case -EHOSTUNREACH:
+	case -ENXIO:
 		return "name not found or without address";
-	case -ETIMEDOUT:
+	case -ETIME:
 		return "resolver timed out";
 	case -EBUSY:
 		return "too many lookups under way in this sandbox";
 	default:
-		return "resolver failed";
+		return "no resolver gave a usable answer";
 	}
 }
 
 /* ---- life ---- */
+
+/* As many as the time allows: who waits gives up by timeouts.resolve, not c-ares before. */
+static int tries(const struct osh_px_cfg *cfg)
+{
+	uint64_t servers = OSH_MAX(cfg->n_resolvers, 1u), ms = QUERY_MS * servers;
+	int n = 1;
+
+	for (; ms < cfg->timeouts.resolve_ms && n < TRIES_MAX; n++)
+		ms += (QUERY_MS * servers) << n;
+	return n;
+}
 
 static int set_servers(struct osh_resolver *r)
 {
@@ -555,7 +581,7 @@ int osh_resolver_new(struct osh_loop *loop, const struct osh_px_cfg *cfg,
 	struct ares_options opt = {
 		.flags = ARES_FLAG_NOSEARCH,
 		.timeout = QUERY_MS,
-		.tries = TRIES,
+		.tries = tries(cfg),
 		.sock_state_cb = on_sock_state,
 		.sock_state_cb_data = r,
 		.lookups = (char *)"b",

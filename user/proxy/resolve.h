@@ -44,8 +44,8 @@ struct osh_resolver_share *osh_resolver_share_free(struct osh_resolver_share *sh
 
 /*
  * 0: @ret_addrs holds at least one address. -EAGAIN: @lookup->fn will be called, never from within this
- * function (also when the answer is a failure: ask again to learn it). -EHOSTUNREACH: no such name or no
- * address; -ETIMEDOUT; -EBUSY: the whole cache consists of lookups under way. @host: lower case, may be
+ * function (also when the answer is a failure: ask again to learn it). -ENXIO: no such name or no address;
+ * -ETIME; -EIO: resolvers unreachable or no use; -EBUSY: the whole cache consists of lookups under way. @host: lower case, may be
  * an address literal.
  *
  * At most limits.dns_inflight_each lookups of a share and limits.dns_inflight of all are under way; more

@@ -205,7 +205,7 @@ int osh_px_site_leaf(struct osh_px_site *site, struct osh_px_conn *conn)
 	if (site->leaf_state == OSH_PX_LEAF_READY && leaf_is_fresh(site))
 		return 0;
 	if (site->leaf_state == OSH_PX_LEAF_FAILED && now - site->asked_ms < LEAF_ASK_AGAIN_MS)
-		return -EIO;
+		return site->leaf_error;
 	if (site->leaf_state != OSH_PX_LEAF_ASKED ||
 	    now - site->asked_ms > site->box->px->cfg.timeouts.identity_ms) {
 		r = leaf_ask(site);
@@ -237,6 +237,7 @@ void osh_px_on_cert(struct osh_px *px, const struct osh_msg_cert *msg)
 		return; /* evicted meanwhile */
 	s->leaf = osh_leaf_unref(s->leaf);
 	s->leaf_state = OSH_PX_LEAF_FAILED;
+	s->leaf_error = msg->status == -EDQUOT ? -EDQUOT : -EIO;
 	if (!msg->status &&
 	    !osh_leaf_new(px->tls, box->id, host, msg->cert, msg->cert_len, &s->leaf))
 		s->leaf_state = OSH_PX_LEAF_READY;

@@ -19,7 +19,7 @@ void osh_px_tunnel_begin(struct osh_px_conn *c, bool upgraded)
 	c->checked = upgraded || c->tls_skip;
 	c->client_eof = c->up_eof = false;
 	osh_px_conn_set(c, OSH_PX_TUNNEL);
-	osh_px_conn_deadline(c, px->cfg.timeouts.tunnel_ms, OSH_REASON_TIMEOUT);
+	osh_px_conn_deadline(c, px->cfg.timeouts.tunnel_ms);
 }
 
 void osh_px_tunnel_end(struct osh_px_conn *c)
@@ -111,7 +111,7 @@ static int first_bytes(struct osh_px_conn *c)
 		c->checked = true;
 		c->client_eof = true;
 		osh_chan_shutdown(&c->up->chan);
-		osh_px_conn_deadline(c, px->cfg.timeouts.half_close_ms, OSH_REASON_TIMEOUT);
+		osh_px_conn_deadline(c, px->cfg.timeouts.half_close_ms);
 		return 1;
 	}
 	r = osh_buf_add(&c->in, px->rbuf, (size_t)n);
@@ -223,9 +223,7 @@ int osh_px_step_tunnel(struct osh_px_conn *c)
 	    !osh_chan_backlog(&c->up->chan))
 		return OSH_PX_END;
 	if (c->bytes_up + c->bytes_down != before || (!was_half && (c->client_eof || c->up_eof)))
-		osh_px_conn_deadline(c,
-				     c->client_eof || c->up_eof ? px->cfg.timeouts.half_close_ms
-								: px->cfg.timeouts.tunnel_ms,
-				     OSH_REASON_TIMEOUT);
+		osh_px_conn_deadline(c, c->client_eof || c->up_eof ? px->cfg.timeouts.half_close_ms
+								   : px->cfg.timeouts.tunnel_ms);
 	return OSH_MAX(OSH_MAX(up, first), down);
 }

@@ -167,6 +167,7 @@ static int begin_tls(struct osh_px_conn *c)
 	if (r < 0)
 		return r;
 	up->state = OSH_PX_UP_TLS;
+	osh_px_conn_deadline(c, c->box->px->cfg.timeouts.handshake_ms);
 	return 0;
 }
 

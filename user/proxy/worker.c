@@ -99,6 +99,7 @@ const char *const osh_proxy_syscalls[] = {
 static void on_sweep(struct osh_timer *timer)
 {
 	struct osh_px *px = osh_container_of(timer, struct osh_px, sweep);
+	struct osh_list *it;
 
 	while (!osh_list_is_empty(&px->active)) {
 		struct osh_px_conn *c = osh_list_entry(px->active.next, struct osh_px_conn, active);
@@ -116,6 +117,8 @@ static void on_sweep(struct osh_timer *timer)
 			osh_buf_fini(&c->up_in);
 		}
 	}
+	osh_list_for_each (it, &px->boxes)
+		osh_px_dns_wake(osh_list_entry(it, struct osh_px_box, node)); /* deadlines */
 	osh_px_pool_sweep(px);
 	osh_px_accept_report(px);
 	osh_timer_set(px->loop, &px->sweep, SWEEP_MS, on_sweep);
@@ -230,7 +233,7 @@ int osh_px_new(int take_monitor_fd, const struct osh_px_hooks *hooks, struct osh
 		osh_px_free(px);
 		return r;
 	}
-	px->reserve_fd = dup(px->monitor.fd); /* nothing but a number to give back */
+	osh_px_reserve(px);
 	osh_timer_set(px->loop, &px->sweep, SWEEP_MS, on_sweep);
 	*ret_px = px;
 	return 0;

@@ -112,6 +112,7 @@ struct osh_px_site {
 	unsigned int refs; /* connections */
 	uint32_t hash;
 	uint8_t leaf_state;
+	int leaf_error; /* FAILED */
 	bool is_addr;
 	struct osh_addr addr;
 	uint64_t asked_ms;
@@ -241,7 +242,6 @@ struct osh_px_conn {
 	uint8_t inspect; /* enum osh_inspect */
 	uint8_t deny; /* enum osh_reason: answer every request with a denial, then close */
 	uint8_t retries;
-	uint8_t timeout_reason;
 	bool tls, tls_skip, slashes;
 	bool forward; /* absolute-form: one request */
 	bool connect; /* came with CONNECT */
@@ -338,7 +338,8 @@ struct osh_px {
 	uint64_t kicked_ms; /* when the monitor was last woken for events */
 	uint32_t n_conns, n_idle_ups;
 	bool started, draining;
-	struct osh_px_trouble starved; /* of descriptors */
+	struct osh_px_trouble starved; /* of descriptors or memory for new connections */
+	int starved_errno; /* 0: not since the last line about it */
 	int reserve_fd; /* given up for one accept() when descriptors run out */
 	uint64_t next_cookie, next_flow, next_who;
 	struct osh_list spare_pipes; /* splice.c */
@@ -417,6 +418,7 @@ void osh_px_origin_put(struct osh_px_origin *origin);
 /* accept.c */
 void osh_px_on_listener(struct osh_src *src, uint32_t events);
 void osh_px_on_listener_pause(struct osh_timer *timer);
+void osh_px_reserve(struct osh_px *px); /* take back the descriptor that is kept for bad times */
 /* Lower ceilings to what @files descriptors can keep. */
 void osh_px_fit_limits(struct osh_px_limits *limits, uint64_t files);
 void osh_px_fit_to_files(struct osh_px *px);
@@ -424,13 +426,15 @@ void osh_px_fit_to_files(struct osh_px *px);
 void osh_px_accept_report(struct osh_px *px);
 
 /* conn.c */
+/* NULL: errno says what was lacking. */
 struct osh_px_conn *osh_px_conn_new(struct osh_px_box *box, int take_fd,
 				    const struct osh_flow_rec *rec);
 /* Make all progress there is, on either side; may close. */
 void osh_px_conn_run(struct osh_px_conn *c);
 void osh_px_conn_close(struct osh_px_conn *c, bool reset);
 void osh_px_conn_set(struct osh_px_conn *c, enum osh_px_state state);
-void osh_px_conn_deadline(struct osh_px_conn *c, uint32_t in_ms, enum osh_reason why);
+/* From now on; replaces the one before. */
+void osh_px_conn_deadline(struct osh_px_conn *c, uint32_t in_ms);
 /* Judge the connection by the current image; @ret_verdict may be kept until the next switch. */
 void osh_px_conn_decide(struct osh_px_conn *c, struct osh_conn_verdict *ret_verdict);
 /* The policy of c->box was switched: go on, or close what is refused now. */
@@ -442,6 +446,8 @@ const char *osh_px_state_name(unsigned int state);
 int osh_px_step_ident(struct osh_px_conn *c);
 int osh_px_step_head(struct osh_px_conn *c);
 int osh_px_step_dial(struct osh_px_conn *c);
+/* State DIAL: there is no upstream, osh_px_up_connected() or a deadline gave @r. */
+int osh_px_dial_failed(struct osh_px_conn *c, int r);
 int osh_px_step_sniff(struct osh_px_conn *c);
 int osh_px_step_leaf(struct osh_px_conn *c);
 int osh_px_step_tls(struct osh_px_conn *c);
@@ -489,7 +495,13 @@ int osh_px_answer_raw(struct osh_px_conn *c, struct osh_str bytes);
 /* 400, 403 or 431 by what is wrong with the head or target. */
 int osh_px_answer_bad_head(struct osh_px_conn *c, const struct osh_h1_head *head, int r);
 int osh_px_answer_bad_request(struct osh_px_conn *c, unsigned int error); /* enum osh_req_error */
-/* The upstream could not be had: 403 or 502 after osh_px_up_*() gave @r. */
+/* A limit was reached: 503, logged. */
+int osh_px_answer_limit(struct osh_px_conn *c, struct osh_str what);
+/* One phrase about what osh_px_up_*() gave, or a deadline: -ETIME (name), -ETIMEDOUT, -ENOMSG (TLS). */
+const char *osh_px_upstream_error(int r);
+/* Is it this host that ran out of something? */
+bool osh_px_is_shortage(int r);
+/* The upstream could not be had: 403, 502 or 503 after osh_px_up_*() gave @r. */
 int osh_px_answer_upstream(struct osh_px_conn *c, int r);
 /* The answer is complete: keep the connection if the rest of the request is cheap, else linger. */
 int osh_px_answered(struct osh_px_conn *c, bool may_keep);

@@ -14,12 +14,6 @@ enum {
 	CAS_MAX = 4096,
 	PROXIES_MAX = 256,
 	BATCH = 64, /* messages of one peer per turn */
-	/*
-	 * Certificates one proxy gets for one sandbox: above what a worker can use when its sandbox invents a
-	 * name per connection, and a small part of what would keep the signer from the others.
-	 */
-	MINT_BURST = 16384,
-	MINT_PER_S = 2048,
 	QUOTAS_MAX = 4096, /* sandboxes remembered per proxy */
 	SAY_S = 60,
 };
@@ -61,6 +55,7 @@ struct peer {
 };
 
 struct signer {
+	uint32_t burst, per_s; /* of certificates, per proxy and sandbox */
 	struct osh_loop *loop;
 	int dir;
 	struct osh_list cas, peers;
@@ -255,7 +250,7 @@ static struct quota *quota_of(struct peer *p, uint32_t sandbox, int64_t now_ms)
 		p->quotas = grown;
 		oldest = &p->quotas[p->n_quotas++];
 	}
-	*oldest = (struct quota){ sandbox, MINT_BURST, now_ms };
+	*oldest = (struct quota){ sandbox, p->signer->burst, now_ms };
 	return oldest;
 }
 
@@ -263,10 +258,10 @@ static bool within_quota(struct peer *p, uint32_t sandbox)
 {
 	int64_t now_ms = monotonic_ms();
 	struct quota *q = quota_of(p, sandbox, now_ms);
-	int64_t more = q ? (now_ms - q->filled_ms) * MINT_PER_S / 1000 : 0;
+	int64_t more = q ? (now_ms - q->filled_ms) * p->signer->per_s / 1000 : 0;
 
 	if (more > 0) {
-		q->left = (uint32_t)OSH_MIN(q->left + more, (int64_t)MINT_BURST);
+		q->left = (uint32_t)OSH_MIN(q->left + more, (int64_t)p->signer->burst);
 		q->filled_ms = now_ms;
 	}
 	if (q && q->left) {
@@ -276,8 +271,9 @@ static bool within_quota(struct peer *p, uint32_t sandbox)
 	p->refused++;
 	if (!p->said_ms || now_ms - p->said_ms >= SAY_S * 1000) {
 		osh_log_warn("a proxy asks for more certificates of sandbox %u than it can need; "
-			     "%llu refused",
-			     sandbox, (unsigned long long)p->refused);
+			     "%llu refused, the quota is %u at once and %u per second",
+			     sandbox, (unsigned long long)p->refused, p->signer->burst,
+			     p->signer->per_s);
 		p->said_ms = now_ms;
 		p->refused = 0;
 	}
@@ -394,7 +390,7 @@ static void on_peer(struct osh_src *src, uint32_t events)
 		peer_gone(p, r);
 }
 
-int osh_signer_main(int take_monitor_fd, int take_dir_fd)
+int osh_signer_main(int take_monitor_fd, int take_dir_fd, uint32_t burst, uint32_t per_s)
 {
 	struct signer *s = calloc(1, sizeof(*s));
 	int r;
@@ -402,6 +398,8 @@ int osh_signer_main(int take_monitor_fd, int take_dir_fd)
 	if (!s)
 		return 1;
 	s->dir = take_dir_fd;
+	s->burst = burst;
+	s->per_s = per_s;
 	osh_list_init(&s->cas);
 	osh_list_init(&s->peers);
 	s->loop = osh_loop_new();
