@@ -188,17 +188,22 @@ static const char get[] = "GET /a HTTP/1.1\r\nHost: plain.test\r\n\r\n";
 static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /* One exchange; both connections stay. */
-static void exchange(int fd, int *o)
+static void exchange_of(int fd, int *o, const char *request)
 {
 	char buf[4096];
 
-	say(fd, get);
+	say(fd, request);
 	if (*o < 0)
 		*o = origin();
 	else
 		(void)recv(*o, buf, sizeof(buf), 0);
 	say(*o, ok);
 	check(hear(fd, "\r\n\r\nok"), "an answer");
+}
+
+static void exchange(int fd, int *o)
+{
+	exchange_of(fd, o, get);
 }
 
 /* A port where connections hang: nobody accepts, and the queue is full. */
@@ -605,6 +610,48 @@ static void t_upstream_age(void)
 	end();
 }
 
+static void t_upstream_once(void)
+{
+	static const char post[] =
+		"POST /a HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 0\r\n\r\n";
+	static const char put[] =
+		"PUT /a HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 1\r\n\r\na";
+	int fd, o = -1, o2;
+
+	begin("timeouts_ms.upstream_once", "", "\"upstream_once\":60000", "");
+	fd = plain();
+	exchange(fd, &o);
+	(void)poll(NULL, 0, 20);
+	exchange_of(fd, &o, post);
+	check(harness_stat(h, "reused") == 1 && harness_stat(h, "dials") == 1,
+	      "used just now: good for a POST");
+	close(fd);
+	close(o);
+	end();
+	o = -1;
+	begin("timeouts_ms.upstream_once", "", "\"upstream_once\":1", "");
+	fd = plain();
+	exchange(fd, &o);
+	(void)poll(NULL, 0, 20);
+	o2 = -1;
+	exchange_of(fd, &o2, post);
+	check(!harness_stat(h, "reused") && harness_stat(h, "dials") == 2,
+	      "another connection for a POST");
+	(void)poll(NULL, 0, 20);
+	exchange(fd, &o2);
+	check(harness_stat(h, "reused") == 1 && harness_stat(h, "dials") == 2,
+	      "a GET takes the kept one");
+	(void)poll(NULL, 0, 20);
+	close(o);
+	o = -1;
+	exchange_of(fd, &o, put);
+	check(harness_stat(h, "dials") == 3, "another one for a body");
+	close(fd);
+	close(o);
+	close(o2);
+	end();
+}
+
 static size_t dns_question(uint8_t *m, const char *name)
 {
 	size_t at = 12;
@@ -978,6 +1025,7 @@ int main(void)
 	t_linger();
 	t_upstream_idle();
 	t_upstream_age();
+	t_upstream_once();
 	t_dns_wait();
 	t_dns_tcp();
 	t_revoked();

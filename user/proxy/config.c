@@ -51,7 +51,7 @@ static const struct member timeouts[] = {
 	TIMEOUT(half_close, 120000),   TIMEOUT(linger, 2000),
 	TIMEOUT(upstream_idle, 60000), TIMEOUT(upstream_age, 600000),
 	TIMEOUT(dns_tcp, 10000),       TIMEOUT(dns_wait, 2000),
-	TIMEOUT(revoked, 1000),
+	TIMEOUT(revoked, 1000),	       TIMEOUT(upstream_once, 4000),
 };
 
 static void set_u32(void *base, const struct member *m, uint32_t v)

@@ -88,6 +88,7 @@ struct osh_px_timeouts {
 	uint32_t half_close_ms; /* one direction of a tunnel is closed and the other silent */
 	uint32_t linger_ms; /* after a final answer, for the client to read it */
 	uint32_t upstream_idle_ms; /* pooled connection */
+	uint32_t upstream_once_ms; /* pooled connection, for a request that cannot be sent again */
 	uint32_t upstream_age_ms; /* since it was dialled: then its name is resolved anew */
 	uint32_t dns_tcp_ms; /* no byte of a DNS connection */
 	uint32_t dns_wait_ms; /* a DNS question, for the monitor */

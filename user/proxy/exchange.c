@@ -398,7 +398,7 @@ static int feed(struct osh_px_conn *c, struct osh_str data, size_t *ret_used)
 static bool may_retry(const struct osh_px_conn *c)
 {
 	return c->up->used && !c->once && !c->client_eof && !c->resp_begun && !c->retries &&
-	       !c->up_in.len && c->req_body.kind == OSH_H1_BODY_NONE && !c->upgrade;
+	       !c->up_in.len;
 }
 
 static int on_up_end(struct osh_px_conn *c, bool clean)

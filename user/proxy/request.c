@@ -188,7 +188,8 @@ static void begin(struct osh_px_conn *c, const struct osh_h1_head *head, const c
 	/* the only one there is a check for: any other protocol would be a relay past the rules */
 	c->upgrade = osh_ws_upgrade_is_valid(head, buf);
 	c->last = is_last(head, buf);
-	c->once = !is_idempotent(osh_h1_method(head, buf));
+	c->once = !is_idempotent(osh_h1_method(head, buf)) || head->body != OSH_H1_BODY_NONE ||
+		  c->upgrade;
 	c->close_after = !osh_h1_persistent(head, head->body) || c->forward || c->box->px->draining;
 	c->resp_begun = c->resp_chunked = c->stream = c->up_eof = c->client_eof = false;
 	c->retries = 0;

@@ -171,6 +171,15 @@ static int begin_tls(struct osh_px_conn *c)
 	return 0;
 }
 
+/*
+ * The upstream may be closing an idle connection while the request is on its way to it. What cannot be
+ * sent again then takes one that was used just now: impatient servers wait 5 s.
+ */
+static bool may_be_dying(const struct osh_px_conn *c, const struct osh_px_up *up, uint64_t now)
+{
+	return c->once && now - up->idle_since_ms > c->box->px->cfg.timeouts.upstream_once_ms;
+}
+
 static struct osh_px_up *from_pool(struct osh_px_conn *c, bool tls)
 {
 	struct osh_px_origin *o = osh_px_origin_get(c->site, c->who, c->port, tls,
@@ -185,7 +194,8 @@ static struct osh_px_up *from_pool(struct osh_px_conn *c, bool tls)
 
 		if (now - up->dialled_ms <= c->box->px->cfg.timeouts.upstream_age_ms &&
 		    osh_px_up_still_permitted(c, up))
-			return up;
+			/* the first has been idle for the shortest time */
+			return may_be_dying(c, up, now) ? NULL : up;
 		osh_px_up_free(up, false);
 	}
 	return NULL;

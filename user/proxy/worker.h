@@ -251,7 +251,7 @@ struct osh_px_conn {
 	/* the request under way */
 	bool is_head, http10, expect, upgrade, close_after, resp_begun, resp_chunked, stream;
 	bool last; /* no other request may follow on this upstream connection */
-	bool once; /* not to be sent a second time */
+	bool once; /* cannot be sent a second time: not idempotent, or with a body */
 	bool up_eof, client_eof;
 	struct osh_px_body req_body, resp_body;
 	uint16_t status;
