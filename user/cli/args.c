@@ -241,6 +241,27 @@ static int parse_short(struct parser *p, char **argv, int left)
 	return 0;
 }
 
+/* Commands that tutorials of OpenShell name, and what does their work here; NULL: none of them. */
+static const char *not_here(const char *word)
+{
+	static const struct {
+		const char *name, *instead;
+	} rows[] = {
+		{ "term", "'logs --tail' and 'logs -A --tail' follow the same decisions, 'flow "
+			  "list' shows connections" },
+		{ "provider", "'sandbox create --env KEY=VALUE' sets variables in the sandbox" },
+		{ "inference", "allow the model's host in the policy" },
+		{ "forward", "a sandbox has no inbound connections" },
+		{ "upload", "write through 'sandbox exec -n NAME -- tee FILE'" },
+		{ "download", "read through 'sandbox exec -n NAME -- cat FILE'" },
+	};
+
+	for (size_t i = 0; i < OSH_ARRAY_SIZE(rows); i++)
+		if (!strcmp(rows[i].name, word))
+			return rows[i].instead;
+	return NULL;
+}
+
 static void enter(struct parser *p, const char *word)
 {
 	const struct osh_cmd *const *group = p->cmd ? p->cmd->subs : p->cli->root;
@@ -250,7 +271,9 @@ static void enter(struct parser *p, const char *word)
 	if (!next) {
 		const char *hit = nearest_cmd(group, word);
 
-		if (hit)
+		if (!p->cmd && not_here(word))
+			fail(p, "this build has no command '%s'; %s", word, not_here(word));
+		else if (hit)
 			fail(p, "unknown command %s; did you mean '%s'?", OSH_Q(word), hit);
 		else
 			fail(p, "unknown command %s", OSH_Q(word));

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "cli/doctor.h"
+#include "cli/out.h"
 #include "sys/cgroup.h"
 
 static void check(struct osh_json *j, const char *name, const char *status, const char *hint,
@@ -160,21 +161,27 @@ static void check_files(struct osh_json *j)
 	static const char bundle[] = "/etc/ssl/certs/ca-certificates.crt";
 	bool have = access(bundle, R_OK) == 0;
 	time_t now = time(NULL);
+	char when[20];
 	/* nothing of this program existed before 2025 */
 	bool sane = now > 1735689600;
 
 	check(j, "CA bundle", have ? "ok" : "fail", have ? NULL : "apt-get install ca-certificates",
 	      "%s", bundle);
 	check(j, "clock", sane ? "ok" : "fail",
-	      sane ? NULL : "set the clock: certificates depend on it", "%lld s since the epoch",
-	      (long long)now);
+	      sane ? NULL : "set the clock: certificates depend on it", "%s UTC",
+	      osh_out_time(when, now > 0 ? (uint64_t)now * 1000 : 0));
 }
 
-void osh_checks_write(struct osh_cli *cli, struct osh_json *j)
+void osh_checks_write(struct osh_cli *cli, int r, struct osh_json *j)
 {
 	osh_json_arr(j);
-	check(j, "openshelld", "warn", "start it with 'openshell gateway start'",
-	      "does not answer at %s; only the system was checked", cli->socket);
+	if (r == -EACCES || r == -EPERM)
+		check(j, "openshelld", "warn",
+		      "run it as root or as a member of the group openshell",
+		      "access to %s is not permitted; only the system was checked", cli->socket);
+	else
+		check(j, "openshelld", "warn", "start it with 'openshell gateway start'",
+		      "does not answer at %s; only the system was checked", cli->socket);
 	check_kernel(j);
 	check_bpf(j);
 	check_lsm(j);

@@ -65,13 +65,13 @@ static int gather(struct osh_cli *cli, struct osh_rpc *rpc, struct osh_ctl_reply
 {
 	osh_auto_bufmem struct osh_buf text = { 0 };
 	struct osh_json j;
-	int r;
+	int r = osh_rpc_try(cli, rpc);
 
-	if (osh_rpc_try(cli, rpc) == 0)
+	if (r == 0)
 		return osh_rpc_call(cli, rpc, "Doctor", reply);
 	osh_buf_init(&text, 1 << 20, 0);
 	osh_json_init(&j, &text, 0);
-	osh_checks_write(cli, &j);
+	osh_checks_write(cli, r, &j);
 	r = j.err ? j.err : osh_json_parse(osh_buf_str(&text), ret_own, NULL, 0);
 	return r < 0 ? osh_cli_fail(cli, rpc->what, NULL, "%s", strerror(-r)) : 0;
 }

@@ -7,9 +7,9 @@
 #include "cli/cmd.h"
 
 /*
- * What can be checked without the daemon, as [check...] appended to @j. Loads small BPF programs to
+ * What can be checked without the daemon, as [check...] appended to @j; @r is why it cannot be asked. Loads small BPF programs to
  * see whether the kernel takes them; attaches nothing.
  */
-void osh_checks_write(struct osh_cli *cli, struct osh_json *j);
+void osh_checks_write(struct osh_cli *cli, int r, struct osh_json *j);
 
 #endif

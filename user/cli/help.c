@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-enum { COLUMN = 28 };
+enum { COLUMN = 28, WIDTH = 80 };
 
 struct out {
 	struct osh_buf *buf;
@@ -22,9 +22,45 @@ static void put(struct out *o, const char *fmt, ...)
 	va_end(ap);
 }
 
+/*
+ * @text and a newline, broken between words before column WIDTH; further lines begin at @indent, and
+ * the first one at @column is under way. Newlines in the text stay.
+ */
+static void put_wrapped(struct out *o, const char *text, int column, int indent)
+{
+	int at = column;
+
+	while (*text) {
+		bool first = at == column || at == indent;
+		int n = (int)strcspn(text, " \n");
+
+		if (first && *text == ' ') { /* the text's own indentation */
+			put(o, " ");
+			column = ++at;
+			text++;
+			continue;
+		}
+
+		if (!first && at + 1 + n > WIDTH) {
+			put(o, "\n%*s", indent, "");
+			at = indent;
+			first = true;
+		}
+		put(o, "%s%.*s", first ? "" : " ", n, text);
+		at += n + !first;
+		text += n;
+		if (*text == '\n') {
+			put(o, "\n%*s", indent, "");
+			at = column = indent;
+		}
+		text += *text != '\0';
+	}
+	put(o, "\n");
+}
+
 static void put_option(struct out *o, const struct osh_opt *opt)
 {
-	char text[96];
+	char text[96], help[512];
 	int n;
 
 	if (opt->flags & OSH_OPT_HIDDEN)
@@ -36,12 +72,12 @@ static void put_option(struct out *o, const struct osh_opt *opt)
 		n += snprintf(text + n, sizeof(text) - (size_t)n,
 			      opt->flags & OSH_OPT_OPTIONAL ? "[=%s]" : " %s", opt->arg);
 	if (n >= COLUMN)
-		put(o, "%s\n%*s%s", text, COLUMN, "", opt->help);
+		put(o, "%s\n%*s", text, COLUMN, "");
 	else
-		put(o, "%-*s%s", COLUMN, text, opt->help);
-	if (opt->flags & OSH_OPT_REPEAT && opt->arg)
-		put(o, " (repeatable)");
-	put(o, "\n");
+		put(o, "%-*s", COLUMN, text);
+	(void)snprintf(help, sizeof(help), "%s%s", opt->help,
+		       opt->flags & OSH_OPT_REPEAT && opt->arg ? " (repeatable)" : "");
+	put_wrapped(o, help, COLUMN, COLUMN);
 }
 
 static void put_options(struct out *o, const char *title, const struct osh_opt *opts)
@@ -82,13 +118,17 @@ int osh_help_render(const struct osh_cli *cli, const struct osh_cmd *cmd, const 
 	put(&o, "\n");
 	if (cmd && cmd->aliases)
 		put(&o, "Aliases: %s\n", cmd->aliases);
-	if (cmd && cmd->more)
-		put(&o, "\n%s\n", cmd->more);
+	if (cmd && cmd->more) {
+		put(&o, "\n");
+		put_wrapped(&o, cmd->more, 0, 0);
+	}
 	if (subs) {
 		put(&o, "\nCommands:\n");
 		for (; *subs; subs++)
-			if (!(*subs)->hidden)
-				put(&o, "  %-*s%s\n", COLUMN - 2, (*subs)->name, (*subs)->help);
+			if (!(*subs)->hidden) {
+				put(&o, "  %-*s", COLUMN - 2, (*subs)->name);
+				put_wrapped(&o, (*subs)->help, COLUMN, COLUMN);
+			}
 	}
 	if (cmd)
 		put_options(&o, "Options", cmd->opts);

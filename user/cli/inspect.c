@@ -46,8 +46,8 @@ static int print_json(struct osh_cli *cli, const struct osh_jval *data)
 }
 
 /* Every item is an object of the table's columns; what bpftool users pipe into jq. */
-static int inspect(struct osh_cli *cli, const struct osh_args *args, const char *topic,
-		   const char *sandbox, const char *argument)
+static int inspect(struct osh_cli *cli, const struct osh_args *args, const char *what,
+		   const char *topic, const char *sandbox, const char *argument)
 {
 	osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
 	osh_auto_rpc struct osh_rpc rpc;
@@ -55,7 +55,7 @@ static int inspect(struct osh_cli *cli, const struct osh_args *args, const char 
 	enum osh_out_format format;
 	int code;
 
-	osh_rpc_begin(&rpc, "look into the daemon");
+	osh_rpc_begin(&rpc, what);
 	if (osh_out_format(cli, args, &format) < 0)
 		return OSH_EXIT_USAGE;
 	osh_json_kz(&rpc.j, "topic", topic);
@@ -88,7 +88,10 @@ static int bpf_show(struct osh_cli *cli, const struct osh_args *args, const char
 	if (verb && strcmp(verb, "show") != 0 && strcmp(verb, "list") != 0)
 		return osh_cli_usage(cli, args, "unexpected argument %s; expected show",
 				     OSH_Q(verb));
-	return inspect(cli, args, "bpf", NULL, kind);
+	if (osh_args_pos(args, 1))
+		return osh_cli_usage(
+			cli, args, "show takes no name; 'bpf map dump NAME' shows what is in one");
+	return inspect(cli, args, "show the BPF objects", "bpf", NULL, kind);
 }
 
 static int bpf_prog(struct osh_cli *cli, const struct osh_args *args)
@@ -112,7 +115,7 @@ static int bpf_map(struct osh_cli *cli, const struct osh_args *args)
 		return osh_cli_usage(cli, args, "dump needs the name of a map");
 	if (snprintf(argument, sizeof(argument), "map %s", name) >= (int)sizeof(argument))
 		return osh_cli_usage(cli, args, "no map has such a long name");
-	return inspect(cli, args, "bpf", NULL, argument);
+	return inspect(cli, args, "dump a BPF map", "bpf", NULL, argument);
 }
 
 static const struct osh_cmd bpf_prog_cmd = {
@@ -158,12 +161,12 @@ const struct osh_cmd osh_cmd_bpf = {
 
 static int flow_list(struct osh_cli *cli, const struct osh_args *args)
 {
-	return inspect(cli, args, "flow", osh_args_pos(args, 0), NULL);
+	return inspect(cli, args, "show flows", "flow", osh_args_pos(args, 0), NULL);
 }
 
 static int flow_show(struct osh_cli *cli, const struct osh_args *args)
 {
-	return inspect(cli, args, "flow", NULL, osh_args_pos(args, 0));
+	return inspect(cli, args, "show a flow", "flow", NULL, osh_args_pos(args, 0));
 }
 
 static const struct osh_cmd flow_list_cmd = {
@@ -198,12 +201,12 @@ const struct osh_cmd osh_cmd_flow = {
 
 static int identity_list(struct osh_cli *cli, const struct osh_args *args)
 {
-	return inspect(cli, args, "identity", osh_args_pos(args, 0), NULL);
+	return inspect(cli, args, "show identities", "identity", osh_args_pos(args, 0), NULL);
 }
 
 static int identity_show(struct osh_cli *cli, const struct osh_args *args)
 {
-	return inspect(cli, args, "identity", NULL, osh_args_pos(args, 0));
+	return inspect(cli, args, "show an identity", "identity", NULL, osh_args_pos(args, 0));
 }
 
 static const struct osh_cmd identity_list_cmd = {
@@ -239,7 +242,7 @@ const struct osh_cmd osh_cmd_identity = {
 
 static int counters(struct osh_cli *cli, const struct osh_args *args)
 {
-	return inspect(cli, args, "counters", NULL, NULL);
+	return inspect(cli, args, "show the counters", "counters", NULL, NULL);
 }
 
 const struct osh_cmd osh_cmd_counters = {

@@ -24,7 +24,7 @@ struct follow {
 	uint64_t last_seq; /* newest record printed */
 	uint64_t last_ms;
 	char host[256];
-	bool resumed;
+	bool resumed, any;
 };
 
 /* ---- output ---- */
@@ -41,6 +41,7 @@ static int print_record(struct follow *f, const struct osh_jval *v)
 		return r;
 	if (f->resumed && rec.seq <= f->last_seq)
 		return 0; /* shown before the connection broke */
+	f->any = true;
 	f->last_seq = OSH_MAX(f->last_seq, rec.seq);
 	f->last_ms = rec.time_ns / 1000000;
 	switch (f->format) {
@@ -157,6 +158,10 @@ static int follow(struct follow *f)
 	for (;;) {
 		int r = stream(f);
 
+		if (r == OSH_EXIT_OK && !f->any && !f->resumed)
+			osh_cli_note(f->cli, f->cli->err, '.', "No records%s%s match",
+				     f->sandbox ? " of sandbox " : "",
+				     f->sandbox ? f->sandbox : "");
 		if (r != -ECONNRESET)
 			return r;
 		if (!osh_args_has(f->args, "tail"))
@@ -228,7 +233,17 @@ static int parse_format(struct osh_cli *cli, const struct osh_args *args, enum f
 	static const char *const names[] = { "line", "ocsf", "json", "record" };
 	const char *text = osh_args_get(args, "format");
 
+	enum osh_out_format output;
+
 	*ret = FORMAT_LINE;
+	if (osh_out_format(cli, args, &output) < 0)
+		return OSH_EXIT_USAGE;
+	if (text && osh_args_has(args, "output"))
+		return osh_cli_usage(cli, args, "--output and --format exclude each other");
+	if (output == OSH_OUT_YAML)
+		return osh_cli_usage(cli, args, "logs have no yaml; --output is table or json");
+	if (output == OSH_OUT_JSON)
+		*ret = FORMAT_JSON;
 	if (!text)
 		return 0;
 	for (size_t i = 0; i < OSH_ARRAY_SIZE(names); i++) {
@@ -305,6 +320,7 @@ static const struct osh_opt logs_opts[] = {
 	  "error warn info debug trace" },
 	{ "format", 0, "F", "line, ocsf (shorthand), json (OCSF) or record", 0,
 	  "line ocsf json record" },
+	{ "output", 'o', "FORMAT", "table (lines) or json (as --format json)", 0, "table json" },
 	{ "all-sandboxes", 'A', NULL, "Of every sandbox and the daemon", 0, NULL },
 	{ "dir", 0, "DIR", "For verify: the log directory", 0, "dir" },
 	{ 0 },

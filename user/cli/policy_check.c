@@ -13,6 +13,9 @@ static void look_closer(struct osh_tool_policy *tp, bool portable)
 
 	if (portable)
 		osh_policy_portability(tp->policy, &tp->diag);
+	if (tp->text.len > OSH_POLICY_STORE_MAX_BYTES)
+		osh_diag_warn(&tp->diag, 0, 0, "%zu bytes: the daemon takes policies of at most %u",
+			      tp->text.len, OSH_POLICY_STORE_MAX_BYTES);
 	/* what this build cannot enforce is for the daemon to refuse; here it is worth knowing */
 	osh_diag_init(&cannot, NULL);
 	if (osh_policy_unsupported(tp->policy, &cannot) < 0)
@@ -27,7 +30,7 @@ static void check_json(struct osh_json *j, const struct osh_tool_policy *tp, int
 	osh_json_kz(j, "file", tp->file);
 	osh_json_kbool(j, "valid", r == 0);
 	if (r && r != -EBADMSG)
-		osh_json_kz(j, "error", strerror(-r));
+		osh_json_kz(j, "error", osh_tool_read_error(r));
 	osh_json_key(j, "errors");
 	osh_tool_json_diag(j, &tp->diag, OSH_DIAG_ERROR);
 	osh_json_key(j, "warnings");
@@ -43,6 +46,8 @@ static void check_json(struct osh_json *j, const struct osh_tool_policy *tp, int
 static int check_text(struct osh_cli *cli, const struct osh_tool_policy *tp, int r)
 {
 	osh_auto_bufmem struct osh_buf text = { 0 };
+	size_t entries = tp->img ? osh_image_entry_count(tp->img) : 0;
+	size_t endpoints = tp->img ? osh_image_target_count(tp->img) : 0;
 
 	osh_buf_init(&text, OSH_TOOL_OUT_MAX, 0);
 	if (osh_diag_render(&tp->diag, &text) < 0)
@@ -50,14 +55,14 @@ static int check_text(struct osh_cli *cli, const struct osh_tool_policy *tp, int
 	if (text.len)
 		(void)fwrite(text.data, 1, text.len, cli->err); /* diagnostics: best effort */
 	if (r == 0)
-		osh_cli_note(cli, cli->out, '+', "%s: %zu entries, %zu endpoints%s", tp->file,
-			     osh_image_entry_count(tp->img), osh_image_target_count(tp->img),
-			     tp->diag.warnings ? ", with warnings" : "");
+		osh_cli_note(cli, cli->out, '+', "%s: %zu entr%s, %zu endpoint%s%s", tp->file,
+			     entries, entries == 1 ? "y" : "ies", endpoints,
+			     endpoints == 1 ? "" : "s", tp->diag.warnings ? ", with warnings" : "");
 	else if (r == -EBADMSG)
 		osh_cli_note(cli, cli->out, 'x', "%s: %u error%s", tp->file, tp->diag.errors,
 			     tp->diag.errors == 1 ? "" : "s");
 	else
-		osh_cli_note(cli, cli->out, 'x', "%s: %s", tp->file, strerror(-r));
+		osh_cli_note(cli, cli->out, 'x', "%s: %s", tp->file, osh_tool_read_error(r));
 	return 0;
 }
 

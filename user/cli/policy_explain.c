@@ -413,12 +413,12 @@ const struct osh_cmd osh_cmd_policy_explain = {
 	.name = "explain",
 	.args = "[URL|HOST:PORT]",
 	.help = "Say which rule decides about a connection or request, and what would change it",
-	.more = "Shows the deciding rule, the rules that nearly matched and the YAML to add. Without\n"
-		"URL|HOST:PORT it is about the last refusal in the sandbox's log. With a URL a\n"
-		"request is judged (GET, or POST with --data), with HOST:PORT the connection alone.\n"
-		"Judged is the policy in force in the sandbox, and then the command that would allow\n"
-		"it is shown, too; or a policy file, which needs no daemon. The exit code is 0\n"
-		"whatever the verdict. Address checks are not part of it.",
+	.more = "Shows the deciding rule, the rules that nearly matched and the YAML to add. Without "
+		"URL|HOST:PORT it is about the last refusal in the sandbox's log. With a URL a "
+		"request is judged (GET, or POST with --data), with HOST:PORT the connection "
+		"alone. Judged is the policy in force in the sandbox, and the command that would "
+		"allow it is shown, too; or a policy file, which needs no daemon. The exit code is "
+		"0 whatever the verdict. Address checks are not part of it.",
 	.opts =
 		(const struct osh_opt[]){
 			{ "name", 'n', "NAME", "Sandbox; the one used last when absent", 0,

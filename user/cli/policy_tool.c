@@ -18,6 +18,11 @@ static int read_text(const char *file, struct osh_buf *text)
 	return osh_fs_read(file, OSH_POLICY_TEXT_MAX_BYTES, text);
 }
 
+const char *osh_tool_read_error(int r)
+{
+	return r == -EMSGSIZE ? "bigger than a policy may be (1 MiB)" : strerror(-r);
+}
+
 int osh_tool_compile(const struct osh_policy *policy, struct osh_buf *block,
 		     const struct osh_image **ret_img)
 {
@@ -67,7 +72,7 @@ int osh_tool_require(struct osh_cli *cli, const char *file, struct osh_tool_poli
 		return OSH_EXIT_OK;
 	if (r != -EBADMSG)
 		return osh_cli_fail(cli, "read the policy", NULL, "%s: %s", ret->file,
-				    strerror(-r));
+				    osh_tool_read_error(r));
 	osh_buf_init(&text, OSH_TOOL_OUT_MAX, 0);
 	r = osh_diag_render(&ret->diag, &text);
 	if (r < 0)

@@ -37,6 +37,8 @@ struct osh_tool_policy {
  */
 int osh_tool_open(const char *file, struct osh_tool_policy *ret);
 void osh_tool_close(struct osh_tool_policy *tp);
+/* What that other error means. */
+const char *osh_tool_read_error(int r);
 /* The same; says what is wrong on stderr. OSH_EXIT_OK or the exit code to return. */
 int osh_tool_require(struct osh_cli *cli, const char *file, struct osh_tool_policy *ret);
 /* Compile what is in @policy (not taken) into @tp->block. */

@@ -45,13 +45,6 @@ static int say_outcome(struct osh_cli *cli, const struct osh_ctl_reply *reply)
 			     version);
 		return OSH_EXIT_TIMEOUT;
 	}
-	if (!strcmp(status, "pending")) {
-		osh_cli_note(cli, cli->err, '.',
-			     "Policy version %" PRIu64
-			     " is pending: it loads when the sandbox is started",
-			     version);
-		return OSH_EXIT_OK;
-	}
 	osh_cli_note(cli, cli->err, 'x', "Policy version %" PRIu64 " failed to load: %s", version,
 		     osh_reply_z(reply, "error"));
 	return OSH_EXIT_ERROR;
@@ -167,7 +160,9 @@ static int check_syntax(struct osh_cli *cli, const char *what, const char *file,
 				    "this is the output of 'policy get': leave out the header, "
 				    "everything up to and including ---",
 				    "%s is not a policy", file);
-	return osh_cli_fail(cli, what, "see 'openshell policy check' for every rule a policy obeys",
+	return osh_cli_fail(cli, what,
+			    "openshell-policy(5) describes every field; 'openshell policy check' "
+			    "checks a file",
 			    "%s has %u error%s", file, diag.errors, diag.errors == 1 ? "" : "s");
 }
 

@@ -22,14 +22,33 @@ enum { LENT_MS = 10000, LINE_MAX_BYTES = 512 };
 
 struct totals {
 	uint64_t closed, open, not_tried;
+	enum osh_out_format format;
+	struct osh_buf text; /* of anything but a table */
+	struct osh_json j;
 };
 
+static void add_attempt(struct totals *t, int state, const char *name, const char *detail)
+{
+	static const char *const words[] = { "open", "closed", "not tried" };
+
+	osh_json_obj(&t->j);
+	osh_json_kz(&t->j, "name", name);
+	osh_json_kz(&t->j, "status", words[state]);
+	osh_json_kz(&t->j, "detail", detail);
+	osh_json_obj_end(&t->j);
+}
+
 /* "  closed  name (detail)" */
-static void print_attempt(struct osh_cli *cli, int state, const char *name, const char *detail)
+static void print_attempt(struct osh_cli *cli, struct totals *t, int state, const char *name,
+			  const char *detail)
 {
 	static const char *const words[] = { "OPEN  ", "closed", "n/a   " };
 	static const char *const colours[] = { "\033[31m", "\033[32m", "\033[33m" };
 
+	if (t->format != OSH_OUT_TABLE) {
+		add_attempt(t, state, name, detail);
+		return;
+	}
 	fputs("  ", cli->out);
 	if (cli->out_color)
 		fputs(colours[state], cli->out);
@@ -87,7 +106,7 @@ static void take_line(struct osh_cli *cli, struct totals *t, char *line)
 	t->closed += state == OSH_SELFTEST_CLOSED;
 	t->open += state == OSH_SELFTEST_OPEN;
 	t->not_tried += state == OSH_SELFTEST_NA;
-	print_attempt(cli, state, name, detail);
+	print_attempt(cli, t, state, name, detail);
 }
 
 static int run_fence(struct osh_cli *cli, int cgroup_fd, struct totals *t)
@@ -110,7 +129,7 @@ static int run_fence(struct osh_cli *cli, int cgroup_fd, struct totals *t)
 		(void)fclose(in);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
 		t->open++;
-		print_attempt(cli, OSH_SELFTEST_OPEN, "fence: set-up", "it ended early");
+		print_attempt(cli, t, OSH_SELFTEST_OPEN, "fence: set-up", "it ended early");
 	}
 	return 0;
 }
@@ -144,14 +163,32 @@ static int state_of(const struct osh_jval *c)
 					: OSH_SELFTEST_OPEN;
 }
 
-static int selftest(struct osh_cli *cli, const struct osh_args *args)
+/* 0: every way is closed. */
+static int print_totals(struct osh_cli *cli, struct totals *t)
+{
+	int code = t->open || !t->closed ? OSH_EXIT_ERROR : OSH_EXIT_OK, r;
+
+	if (t->format == OSH_OUT_TABLE) {
+		fprintf(cli->out, "\n%" PRIu64 " closed, %" PRIu64 " open, %" PRIu64 " not tried\n",
+			t->closed, t->open, t->not_tried);
+		return code;
+	}
+	osh_json_arr_end(&t->j);
+	osh_json_ku64(&t->j, "closed", t->closed);
+	osh_json_ku64(&t->j, "open", t->open);
+	osh_json_ku64(&t->j, "not_tried", t->not_tried);
+	osh_json_obj_end(&t->j);
+	r = t->j.err ? osh_cli_fail(cli, "show the result", NULL, "%s", strerror(-t->j.err))
+		     : osh_out_data(cli, t->format, osh_buf_str(&t->text));
+	return r ? r : code;
+}
+
+static int try_all(struct osh_cli *cli, struct totals *t)
 {
 	osh_auto_rpc struct osh_rpc rpc;
-	struct totals t = { 0 };
 	bool here = geteuid() == 0;
-	int code = here ? fence_here(cli, &t) : 0;
+	int code = here ? fence_here(cli, t) : 0;
 
-	(void)args;
 	osh_rpc_begin(&rpc, "run the self-test");
 	osh_json_kbool(&rpc.j, "fence", !here);
 	if (code == 0)
@@ -165,22 +202,44 @@ static int selftest(struct osh_cli *cli, const struct osh_args *args)
 			return code;
 		c = osh_jval_get(reply.params, "check");
 		if (c)
-			print_attempt(cli, state_of(c), osh_jval_z(osh_jval_get(c, "name"), ""),
+			print_attempt(cli, t, state_of(c), osh_jval_z(osh_jval_get(c, "name"), ""),
 				      osh_jval_z(osh_jval_get(c, "detail"), ""));
 		if (reply.continues)
 			continue;
-		t.closed += osh_reply_u64(&reply, "passed");
-		t.open += osh_reply_u64(&reply, "failed");
-		t.not_tried += osh_reply_u64(&reply, "skipped");
-		fprintf(cli->out, "\n%" PRIu64 " closed, %" PRIu64 " open, %" PRIu64 " not tried\n",
-			t.closed, t.open, t.not_tried);
-		return t.open || !osh_reply_u64(&reply, "passed") ? OSH_EXIT_ERROR : OSH_EXIT_OK;
+		t->closed += osh_reply_u64(&reply, "passed");
+		t->open += osh_reply_u64(&reply, "failed");
+		t->not_tried += osh_reply_u64(&reply, "skipped");
+		if (!osh_reply_u64(&reply, "passed"))
+			t->closed = 0; /* the sandbox was not tried at all */
+		return print_totals(cli, t);
 	}
 	return code;
 }
 
+static int selftest(struct osh_cli *cli, const struct osh_args *args)
+{
+	struct totals t = { 0 };
+	int code;
+
+	if (osh_out_format(cli, args, &t.format) < 0)
+		return OSH_EXIT_USAGE;
+	osh_buf_init(&t.text, 1 << 20, 0);
+	osh_json_init(&t.j, &t.text, 0);
+	osh_json_obj(&t.j);
+	osh_json_key(&t.j, "attempts");
+	osh_json_arr(&t.j);
+	code = try_all(cli, &t);
+	osh_buf_fini(&t.text);
+	return code;
+}
+
+static const struct osh_opt selftest_opts[] = { OSH_OUT_OPT, { 0 } };
+
 const struct osh_cmd osh_cmd_selftest = {
 	.name = "selftest",
 	.help = "Try every known way out of a throw-away sandbox",
+	.more = "Exit code 1 when a way is open or the sandbox could not be tried. As root the "
+		"kernel part is tried with every privilege as well.",
+	.opts = selftest_opts,
 	.fn = selftest,
 };

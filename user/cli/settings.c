@@ -48,7 +48,8 @@ static void get_table(struct osh_cli *cli, const struct osh_ctl_reply *reply, co
 	}
 }
 
-static int get_json(struct osh_cli *cli, const struct osh_ctl_reply *reply, const char *name)
+static int get_json(struct osh_cli *cli, enum osh_out_format format,
+		    const struct osh_ctl_reply *reply, const char *name)
 {
 	const struct osh_jval *list = osh_jval_get(reply->params, "settings");
 	osh_auto_bufmem struct osh_buf text;
@@ -89,25 +90,30 @@ static int get_json(struct osh_cli *cli, const struct osh_ctl_reply *reply, cons
 	osh_json_obj_end(&j);
 	if (j.err)
 		return osh_cli_fail(cli, "show the settings", NULL, "%s", strerror(-j.err));
-	return osh_out_data(cli, OSH_OUT_JSON, osh_buf_str(&text));
+	return osh_out_data(cli, format, osh_buf_str(&text));
 }
 
 static int settings_get(struct osh_cli *cli, const struct osh_args *args)
 {
 	osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
 	osh_auto_rpc struct osh_rpc rpc;
+	enum osh_out_format format;
 	const char *name;
 	char last[64];
 	int code;
 
 	osh_rpc_begin(&rpc, "show the settings");
+	if (osh_out_format(cli, args, &format) < 0)
+		return OSH_EXIT_USAGE;
+	if (osh_args_has(args, "json"))
+		format = OSH_OUT_JSON;
 	code = put_scope(cli, args, &rpc.j, last, &name);
 	if (code == 0)
 		code = osh_rpc_call(cli, &rpc, "SettingsGet", &reply);
 	if (code)
 		return code;
-	if (osh_args_has(args, "json"))
-		return get_json(cli, &reply, name);
+	if (format != OSH_OUT_TABLE)
+		return get_json(cli, format, &reply, name);
 	get_table(cli, &reply, name);
 	return OSH_EXIT_OK;
 }
@@ -195,7 +201,8 @@ static int settings_delete(struct osh_cli *cli, const struct osh_args *args)
 
 static const struct osh_opt get_opts[] = {
 	{ "global", 0, NULL, "Settings of every sandbox", 0, NULL },
-	{ "json", 0, NULL, "Print JSON", 0, NULL },
+	OSH_OUT_OPT,
+	{ "json", 0, NULL, "The same as --output json", 0, NULL },
 	{ 0 },
 };
 static const struct osh_opt set_opts[] = {

@@ -86,7 +86,13 @@ static int status(struct osh_cli *cli, const struct osh_args *args)
 		r = osh_ctl_call_simple(rpc.client, "Status", OSH_STR("{}"), &reply);
 	up = r == 0 && !reply.error;
 	if (!up)
-		error = r < 0 ? strerror(-r) : osh_reply_z(&reply, "message");
+		error = r == 0 ? osh_reply_z(&reply, "message")
+			: r == -EACCES || r == -EPERM
+				? "access is not permitted; run it as root or as a member of the "
+				  "group openshell"
+			: r == -ENOENT || r == -ECONNREFUSED
+				? "openshelld does not answer; start it with 'openshell gateway start'"
+				: strerror(-r);
 	if (format != OSH_OUT_TABLE)
 		return status_json(cli, format, up ? &reply : NULL, error);
 	fprintf(cli->out, "Server Status\n\n  Gateway: local\n  Server: %s\n  Status: %s\n",

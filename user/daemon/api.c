@@ -99,8 +99,11 @@ void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *di
 	osh_buf_init(&text, OSH_CTL_MSG_MAX / 4, 0);
 	if (osh_diag_render(diag, &text) < 0)
 		(void)!osh_buf_add_c(&text, '\n'); /* too many messages: what fitted is there */
-	osh_ctl_fail_diag(call, OSH_CTL_ERR_POLICY_INVALID, NULL, text.data ? text.data : "",
-			  "the policy has %u error%s", diag->errors, diag->errors == 1 ? "" : "s");
+	osh_ctl_fail_diag(call, OSH_CTL_ERR_POLICY_INVALID,
+			  "openshell-policy(5) describes every field; 'openshell policy check' "
+			  "checks a file",
+			  text.data ? text.data : "", "the policy has %u error%s", diag->errors,
+			  diag->errors == 1 ? "" : "s");
 }
 
 void osh_api_warnings(struct osh_json *j, const struct osh_diag *diag)

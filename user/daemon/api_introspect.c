@@ -62,6 +62,13 @@ static void cell_u64(struct table *t, const char *key, uint64_t v)
 	osh_json_ku64(&t->data, key, v);
 }
 
+static void table_fini(struct table *t)
+{
+	osh_buf_fini(&t->rows_text);
+	osh_buf_fini(&t->data_text);
+}
+
+/* Frees it, too. */
 static void table_reply(struct osh_ctl_call *call, struct table *t)
 {
 	struct osh_json *j;
@@ -88,8 +95,7 @@ static void table_reply(struct osh_ctl_call *call, struct table *t)
 		osh_json_obj_end(j);
 		osh_ctl_reply_end(call);
 	}
-	osh_buf_fini(&t->rows_text);
-	osh_buf_fini(&t->data_text);
+	table_fini(t);
 }
 
 /* ---- counters ---- */
@@ -183,9 +189,8 @@ static void dump_map(struct osh_ctl_call *call, const char *name)
 	r = osh_kern_map_dump(osh_api_monitor()->kern, name, true, &json);
 	if (r < 0) {
 		osh_ctl_fail(call, r == -ENOENT ? OSH_CTL_ERR_NOT_FOUND : OSH_CTL_ERR_INTERNAL,
-			     "see which there are: openshellctl bpf map show",
-			     "cannot dump map %s: %s", OSH_Q(name),
-			     r == -ENOENT ? "no such map of ours" : strerror(-r));
+			     "see which there are: openshell bpf map", "cannot dump map %s: %s",
+			     OSH_Q(name), r == -ENOENT ? "no such map of ours" : strerror(-r));
 		return;
 	}
 	j = osh_ctl_reply_begin(call);
@@ -274,7 +279,7 @@ static void identity_one(struct osh_ctl_call *call, pid_t pid)
 
 	if (r < 0) {
 		osh_ctl_fail(call, OSH_CTL_ERR_NOT_FOUND,
-			     "see which there are: openshellctl identity list",
+			     "see which there are: openshell identity list",
 			     "process %d is in no sandbox", (int)pid);
 		return;
 	}
@@ -322,7 +327,9 @@ static void identity(struct osh_ctl_call *call, const struct osh_sandbox *sb, co
 
 	if (argument[0]) {
 		if (osh_parse_u64(osh_str(argument), INT32_MAX, &pid) < 0)
-			osh_ctl_fail_param(call, "argument");
+			osh_ctl_fail(call, OSH_CTL_ERR_INVALID,
+				     "see which there are: openshell identity list",
+				     "%s is no process id", OSH_Q(argument));
 		else
 			identity_one(call, (pid_t)pid);
 		return;
@@ -395,6 +402,7 @@ static void flows_done(struct osh_str items, void *arg)
 	struct flow_ask *ask = arg;
 	osh_auto_bufmem struct osh_buf text;
 	osh_auto_jval struct osh_jval *list = NULL;
+	bool any = false;
 	struct table t;
 
 	osh_buf_init(&text, items.n + 3, 0);
@@ -408,10 +416,18 @@ static void flows_done(struct osh_str items, void *arg)
 			(void)snprintf(id, sizeof(id), "%llu",
 				       (unsigned long long)number_of(flow, "flow"));
 			if ((!ask->sandbox[0] || strcmp(sandbox_of(flow), ask->sandbox) == 0) &&
-			    (!ask->flow[0] || strcmp(id, ask->flow) == 0))
+			    (!ask->flow[0] || strcmp(id, ask->flow) == 0)) {
 				put_flow(&t, flow);
+				any = true;
+			}
 		}
-		table_reply(ask->waiter.call, &t);
+		if (any || !ask->flow[0])
+			table_reply(ask->waiter.call, &t);
+		else
+			osh_ctl_fail(ask->waiter.call, OSH_CTL_ERR_NOT_FOUND,
+				     "see which there are: openshell flow list",
+				     "flow %s is not under way", ask->flow);
+		table_fini(&t);
 	} else if (ask->waiter.call) {
 		osh_ctl_fail(ask->waiter.call, OSH_CTL_ERR_INTERNAL, NULL, "cannot read the flows");
 	}
@@ -420,9 +436,16 @@ static void flows_done(struct osh_str items, void *arg)
 
 static void flow(struct osh_ctl_call *call, const struct osh_sandbox *sb, const char *argument)
 {
-	struct flow_ask *ask = calloc(1, sizeof(*ask));
+	struct flow_ask *ask;
+	uint64_t id;
 	int r;
 
+	if (argument[0] && osh_parse_u64(osh_str(argument), UINT64_MAX, &id) < 0) {
+		osh_ctl_fail(call, OSH_CTL_ERR_INVALID, "see which there are: openshell flow list",
+			     "%s is no flow id", OSH_Q(argument));
+		return;
+	}
+	ask = calloc(1, sizeof(*ask));
 	if (!ask) {
 		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "out of memory");
 		return;

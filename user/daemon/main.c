@@ -12,11 +12,14 @@
 #include "daemon/confine.h"
 #include "daemon/fdstore.h"
 #include "daemon/monitor.h"
+#include "daemon/proxyconf.h"
 #include "openshell/role.h"
 #include "openshell/version.h"
+#include "policy/model.h"
 #include "proxy/config.h"
 #include "proxy/proxy.h"
 #include "sandbox/init.h"
+#include "sys/fs.h"
 #include "tls/signer.h"
 
 enum opt {
@@ -209,6 +212,36 @@ static int load_config(const struct args *a, struct osh_config *ret_cfg)
 	return r;
 }
 
+/* What the configuration names: a mistake there shows itself late, or only to a sandbox. */
+static int check_files(const struct osh_config *cfg)
+{
+	osh_auto_bufmem struct osh_buf pem, policy, text;
+	osh_auto_policy struct osh_policy *doc = NULL;
+	osh_auto_diag struct osh_diag diag;
+	int r;
+
+	osh_diag_init(&diag, NULL);
+	osh_buf_init(&pem, 64 << 20, 0);
+	osh_buf_init(&policy, OSH_POLICY_TEXT_MAX_BYTES, 0);
+	osh_buf_init(&text, 1 << 20, 0);
+	r = osh_proxyconf_bundle(cfg, &pem, &diag);
+	if (r == 0 && cfg->default_policy.n) {
+		r = osh_fs_read(cfg->default_policy.p, OSH_POLICY_TEXT_MAX_BYTES, &policy);
+		diag.file = cfg->default_policy.p;
+		if (r < 0) {
+			/* the daemon starts without; who creates a sandbox is told */
+			osh_diag_warn(&diag, 0, 0, "cannot read the default policy: %s",
+				      strerror(-r));
+			r = 0;
+		} else {
+			r = osh_policy_load(osh_buf_str(&policy), diag.file, &doc, &diag);
+		}
+	}
+	if (osh_diag_render(&diag, &text) == 0 && text.len)
+		fputs(text.data, stderr);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	struct args a = { .level = OSH_LOG_INFO };
@@ -231,9 +264,11 @@ int main(int argc, char **argv)
 	if (load_config(&a, &cfg) < 0)
 		return EXIT_FAILURE;
 	if (a.check) {
-		puts("configuration is valid");
+		r = check_files(&cfg);
+		if (r == 0)
+			puts("configuration is valid");
 		osh_config_fini(&cfg);
-		return EXIT_SUCCESS;
+		return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 	}
 	if (geteuid() != 0) {
 		fputs("openshelld: must be started as root: it loads BPF programs and makes namespaces\n",

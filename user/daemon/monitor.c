@@ -101,6 +101,22 @@ static int make_dir(const char *path, mode_t mode)
 	return r < 0 ? osh_log_err(r, "cannot make folder %s", OSH_Q(path)) : 0;
 }
 
+/* Whoever may write here may put another state or another CA into its place. */
+static int check_dir(const char *key, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return osh_log_err(-errno, "cannot look at folder %s", OSH_Q(path));
+	if (st.st_uid == geteuid() && !(st.st_mode & S_IWOTH))
+		return 0;
+	osh_log_error("%s %s %s; mend it with: chown root %s && chmod o-w %s", key, OSH_Q(path),
+		      st.st_uid == geteuid() ? "can be written by everybody"
+					     : "does not belong to root",
+		      path, path);
+	return -EPERM;
+}
+
 static int make_places(struct osh_monitor *m)
 {
 	char path[4096];
@@ -109,6 +125,10 @@ static int make_places(struct osh_monitor *m)
 	r = make_dir(m->cfg.state_dir.p, 0755);
 	if (r == 0)
 		r = make_dir(m->cfg.runtime_dir.p, 0755);
+	if (r == 0)
+		r = check_dir("state_dir", m->cfg.state_dir.p);
+	if (r == 0)
+		r = check_dir("runtime_dir", m->cfg.runtime_dir.p);
 	(void)snprintf(path, sizeof(path), "%s/sandboxes", m->cfg.state_dir.p);
 	if (r == 0)
 		r = make_dir(path, 0700);
@@ -131,6 +151,11 @@ static int open_state(struct osh_monitor *m)
 
 	(void)snprintf(path, sizeof(path), "%s/state.db", m->cfg.state_dir.p);
 	r = osh_state_open(path, &m->state, why, sizeof(why));
+	if (r == -EBUSY)
+		return osh_log_err(r,
+				   "cannot open the state in %s: another openshelld has it; end "
+				   "that one, or give this one a --state-dir of its own",
+				   OSH_Q(path));
 	if (r < 0)
 		return osh_log_err(r, "cannot open the state in %s%s%s", OSH_Q(path),
 				   why[0] ? ": " : "", why);

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "sys/fs.h"
+#include "tls/env.h"
 
 enum { BUNDLE_MAX = 16 << 20, RESOLVERS_MAX = 4 };
 
@@ -105,8 +106,24 @@ int osh_proxyconf_write(const struct osh_config *cfg, unsigned int worker, struc
 
 static int add_file(const char *path, struct osh_buf *ret_pem, struct osh_diag *diag)
 {
-	int r = osh_fs_read(path, BUNDLE_MAX, ret_pem);
+	osh_auto_bufmem struct osh_buf pem;
+	size_t count = 0;
+	int r;
 
+	osh_buf_init(&pem, BUNDLE_MAX, 0);
+	r = osh_fs_read(path, BUNDLE_MAX, &pem);
+	if (r == 0) {
+		r = osh_tls_trust_count(osh_buf_str(&pem), &count);
+		/* a file that was meant to be trusted and holds nothing is found out when it is too late */
+		if (r == -EBADMSG || (r == 0 && !count)) {
+			osh_diag_err(diag, 0, 0, "CA certificates: %s %s", OSH_Q(path),
+				     r ? "holds something that does not decode as PEM certificate"
+				       : "holds no PEM certificate");
+			return -EBADMSG;
+		}
+	}
+	if (r == 0)
+		r = osh_buf_add_str(ret_pem, osh_buf_str(&pem));
 	if (r == 0)
 		r = osh_buf_add_c(ret_pem, '\n');
 	if (r < 0)

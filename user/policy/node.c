@@ -421,6 +421,20 @@ static int on_event(struct builder *b, const yaml_event_t *ev)
 	}
 }
 
+/* What people who write policies mostly did when libyaml says so. */
+static const char *advice(const char *context, const char *problem)
+{
+	if (context && strstr(context, "scanning an alias"))
+		return "; a value that begins with '*' needs quotes";
+	if (problem && strstr(problem, "found a tab character"))
+		return "; indent with blanks";
+	if (problem && strstr(problem, "mapping values are not allowed"))
+		return "; is this line indented like its neighbours, and a value with ': ' quoted?";
+	if (problem && strstr(problem, "did not find expected key"))
+		return "; is this line indented like its neighbours?";
+	return "";
+}
+
 static int report_yaml(struct builder *b, const yaml_parser_t *parser)
 {
 	const yaml_mark_t *mark = &parser->problem_mark;
@@ -432,9 +446,10 @@ static int report_yaml(struct builder *b, const yaml_parser_t *parser)
 			     "not readable as YAML: %s",
 			     parser->problem ? parser->problem : "bad character");
 	else
-		osh_diag_err(b->diag, line_of(mark), col_of(mark), "not valid YAML: %s%s%s",
+		osh_diag_err(b->diag, line_of(mark), col_of(mark), "not valid YAML: %s%s%s%s",
 			     parser->problem ? parser->problem : "syntax error",
-			     parser->context ? " " : "", parser->context ? parser->context : "");
+			     parser->context ? " " : "", parser->context ? parser->context : "",
+			     advice(parser->context, parser->problem));
 	return -EBADMSG;
 }
 

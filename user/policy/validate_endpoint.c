@@ -20,6 +20,19 @@ static bool has_port(const struct osh_endpoint *ep, uint16_t port)
 	return false;
 }
 
+/* Pasted from a browser: a URL, a port behind it. No name that is asked for has such bytes. */
+static bool is_more_than_host(struct osh_str host)
+{
+	struct osh_addr addr;
+
+	if (osh_addr_parse(host, &addr) == 0)
+		return false;
+	for (size_t i = 0; i < host.n; i++)
+		if (memchr(":/@#%", host.p[i], 5))
+			return true;
+	return false;
+}
+
 static void check_host(const struct osh_check *c)
 {
 	const struct osh_endpoint *ep = c->ep;
@@ -34,6 +47,11 @@ static void check_host(const struct osh_check *c)
 	}
 	if (osh_host_check_policy(ep->host, &why) < 0)
 		osh_check_err(c, ep->host_at, "host '%.*s': %s", OSH_CLIP(ep->host), why);
+	else if (is_more_than_host(ep->host))
+		osh_check_warn(c, ep->host_at,
+			       "host '%.*s' matches no host: write the name alone, without scheme, "
+			       "port or path",
+			       OSH_CLIP(ep->host));
 }
 
 static void check_ports(const struct osh_check *c)

@@ -26,6 +26,8 @@ struct osh_tls_env *osh_tls_env_free(struct osh_tls_env *env);
 /* Public half of the leaf key every certificate here is issued for; OSH_MINT_SPKI_BYTES. */
 struct osh_str osh_tls_env_spki(const struct osh_tls_env *env);
 size_t osh_tls_env_trusted(const struct osh_tls_env *env); /* certificates in the bundle */
+/* Certificates in a PEM text, none of them kept. -EBADMSG: something in it does not decode; -ENOMEM. */
+int osh_tls_trust_count(struct osh_str pem, size_t *ret_count) OSH_MUST_CHECK;
 
 /* Send what channels of this turn have left in the scratch. Call before waiting. */
 void osh_tls_env_flush(struct osh_tls_env *env);

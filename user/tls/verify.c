@@ -127,6 +127,15 @@ static int load_trust(X509_STORE *store, struct osh_str pem, size_t *ret_count)
 	return r;
 }
 
+int osh_tls_trust_count(struct osh_str pem, size_t *ret_count)
+{
+	X509_STORE *store = X509_STORE_new();
+	int r = store ? load_trust(store, pem, ret_count) : -ENOMEM;
+
+	X509_STORE_free(store);
+	return r;
+}
+
 /* ---- chains seen before ---- */
 
 /*
