@@ -135,7 +135,7 @@ distclean: clean
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z_-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo 'Variables: O=build V=0|1 WERROR=0|1 SANITIZE=0|1|thread PREFIX=/usr/local DESTDIR= CC CLANG CFLAGS LDFLAGS'
+	@echo 'Variables: O=build V=0|1 WERROR=0|1 SANITIZE=0|1|thread PREFIX=/usr/local SYSCONFDIR=/etc DESTDIR= CC CLANG CFLAGS LDFLAGS'
 
 print-%:
 	@echo '$* = $($*)'
