@@ -7,3 +7,6 @@ $(O)/tests/unit/cli/test_cli $(O)/tests/unit/cli/test_session: $(O)/tests/unit/c
 
 # test_oom programs count allocations and fail the n-th.
 $(O)/tests/unit/%/test_oom: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
+
+# Sessions and certificates age while test_session runs.
+$(O)/tests/unit/tls/test_session: LDFLAGS += -Wl,--wrap=time

@@ -182,6 +182,7 @@ int osh_px_box_add(struct osh_px *px, const struct osh_msg_sandbox *msg,
 	(void)osh_strlcpy(box->name, msg->name, sizeof(box->name));
 	osh_list_init(&box->whos);
 	osh_list_init(&box->sites);
+	osh_list_init(&box->shelves);
 	osh_list_init(&box->conns);
 	osh_list_init(&box->waiting);
 	osh_list_init(&box->dns_conns);
@@ -199,6 +200,7 @@ void osh_px_box_del(struct osh_px_box *box)
 	while (!osh_list_is_empty(&box->conns))
 		osh_px_conn_close(osh_list_entry(box->conns.next, struct osh_px_conn, node), true);
 	osh_px_sites_free(box);
+	osh_px_shelves_free(box);
 	osh_px_whos_free(box);
 	osh_px_names_free(box);
 	osh_list_del(&box->node);

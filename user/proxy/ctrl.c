@@ -282,6 +282,8 @@ static int send_stats(struct osh_px *px, uint64_t cookie)
 	STAT(mints);
 	STAT(resumed_client);
 	STAT(resumed_upstream);
+	STAT(resumed_shared);
+	STAT(sharing_refused);
 	STAT(events_lost);
 	STAT(chained);
 	STAT(dns_queries);

@@ -192,6 +192,7 @@ static int connected(struct osh_px_dial *d, struct osh_px_up *up)
 	d->asked = true;
 	up->addr = d->targets.addr[d->target];
 	up->port = d->targets.port[d->target];
+	up->by_hop = true;
 	up->by_name = d->by_name;
 	r = osh_px_chain_ask(d, up);
 	if (r < 0) {

@@ -193,6 +193,7 @@ static void begin(struct osh_px_conn *c, const struct osh_h1_head *head, const c
 	c->close_after = !osh_h1_persistent(head, head->body) || c->forward || c->box->px->draining;
 	c->resp_begun = c->resp_chunked = c->stream = c->up_eof = c->client_eof = false;
 	c->retries = 0;
+	c->alone = false;
 	c->req_body = (struct osh_px_body){
 		.kind = (uint8_t)head->body,
 		.left = head->body == OSH_H1_BODY_LENGTH ? head->length : 0,

@@ -71,6 +71,7 @@ struct osh_px_origin *osh_px_origin_get(struct osh_px_site *site, struct osh_px_
 	o->plain = plain;
 	o->refs = 1;
 	osh_list_init(&o->idle);
+	osh_tls_sessions_init(&o->sessions);
 	osh_list_add_head(&site->origins, &o->node);
 	return o;
 }

@@ -37,6 +37,8 @@ void osh_px_up_free(struct osh_px_up *up, bool reset)
 	if (up->origin)
 		osh_px_origin_put(up->origin);
 	up->origin = NULL;
+	osh_px_shelf_put(up->shelf);
+	up->shelf = NULL;
 	up->state = OSH_PX_UP_DEAD;
 	osh_loop_retire(&up->src, up_retired);
 }
@@ -163,7 +165,13 @@ static int begin_tls(struct osh_px_conn *c)
 	}
 	if (host.n > 1 && host.p[host.n - 1] == '.')
 		host.n--; /* certificates and SNI know no final dot */
-	r = osh_chan_client(&up->chan, host, &up->origin->sessions);
+	up->tls.own = &up->origin->sessions;
+	/* where an upstream proxy really leads is not for us to know */
+	if (!up->by_hop && !c->alone)
+		up->shelf = osh_px_shelf_get(c->box, c->who, up);
+	if (up->shelf)
+		up->tls.shelf = &up->shelf->tls;
+	r = osh_chan_client(&up->chan, host, &up->tls);
 	if (r < 0)
 		return r;
 	up->state = OSH_PX_UP_TLS;
@@ -242,10 +250,19 @@ int osh_px_up_ready(struct osh_px_conn *c)
 		r = osh_chan_handshake(&up->chan);
 		if (r == -EAGAIN)
 			return r;
+		if (r < 0 && r != -EKEYREJECTED && up->tls.foreign) {
+			/* some servers end it over another name's session: once more without */
+			px->stats.sharing_refused++;
+			c->alone = true;
+			osh_px_up_free(up, false);
+			return osh_px_up_ready(c);
+		}
 		if (r < 0)
 			return tls_failed(c, r);
-		if (osh_chan_resumed(&up->chan))
+		if (osh_chan_resumed(&up->chan)) {
 			px->stats.resumed_upstream++;
+			px->stats.resumed_shared += up->tls.foreign;
+		}
 		up->state = OSH_PX_UP_READY;
 	}
 	return up->state == OSH_PX_UP_READY ? 0 : -ECONNRESET;

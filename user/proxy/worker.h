@@ -7,6 +7,7 @@
  *	who     a caller's identity (executable and lineage), with its classes in the current image
  *	site    a host name of a sandbox: leaf certificate, origins
  *	origin  (site, port, TLS, who): pooled upstream connections and their TLS sessions
+ *	shelf   (address, port, who): which of these sessions other sites may use
  *	conn    an accepted connection
  *	up      a connection to an upstream
  */
@@ -136,6 +137,17 @@ struct osh_px_origin {
 	struct osh_tls_sessions sessions;
 };
 
+struct osh_px_shelf {
+	struct osh_list node; /* box->shelves, most recently used first */
+	uint64_t who; /* serial */
+	struct osh_addr addr;
+	uint16_t port;
+	bool trusted;
+	bool gone; /* not in the box any more; freed with the last reference */
+	unsigned int refs; /* ups */
+	struct osh_tls_shelf tls;
+};
+
 struct osh_px_listener {
 	struct osh_src src;
 	struct osh_px_box *box;
@@ -172,6 +184,8 @@ struct osh_px_box {
 	struct osh_px_site *site_hash[OSH_PX_HASH];
 	struct osh_list sites;
 	uint32_t n_sites;
+	struct osh_list shelves;
+	uint32_t n_shelves;
 	struct osh_list conns, waiting; /* conn.node; conn.wait */
 	struct osh_list dns_conns, dns_waits; /* dns.c */
 	uint32_t n_conns, n_dns_conns, n_dns_waits;
@@ -242,6 +256,7 @@ struct osh_px_conn {
 	uint8_t inspect; /* enum osh_inspect */
 	uint8_t deny; /* enum osh_reason: answer every request with a denial, then close */
 	uint8_t retries;
+	bool alone; /* the next upstream handshake offers no session of another name */
 	bool tls, tls_skip, slashes;
 	bool forward; /* absolute-form: one request */
 	bool connect; /* came with CONNECT */
@@ -275,10 +290,13 @@ struct osh_px_up {
 	struct osh_list lru; /* px->idle_ups */
 	struct osh_px *px;
 	struct osh_px_origin *origin; /* NULL until TLS or plain is decided */
+	struct osh_px_shelf *shelf; /* NULL: none */
+	struct osh_tls_client tls;
 	struct osh_px_conn *conn; /* NULL: idle */
 	struct osh_px_dial *dial; /* CONNECTING and CHAIN; NULL afterwards */
 	struct osh_addr addr; /* of the upstream, also behind the upstream proxy */
 	uint16_t port; /* dialled; differs from the origin's with the operator's host table */
+	bool by_hop; /* through an upstream proxy */
 	bool by_name; /* the upstream proxy resolved the name: @addr is only what we got for it */
 	uint8_t state;
 	bool trusted; /* address from the operator's table */
@@ -319,7 +337,8 @@ struct osh_px_refusal {
 struct osh_px_stats {
 	uint64_t accepted, no_record, shed, denied_conns, allowed_conns, requests, denied_requests,
 		bad_requests, dials, dial_failures, reused, mints, resumed_client, resumed_upstream,
-		events_lost, chained, dns_queries, dns_refused, timeouts, spliced_bytes;
+		resumed_shared, sharing_refused, events_lost, chained, dns_queries, dns_refused,
+		timeouts, spliced_bytes;
 };
 
 struct osh_px {
@@ -414,6 +433,13 @@ struct osh_px_origin *osh_px_origin_get(struct osh_px_site *site, struct osh_px_
 					uint16_t port, bool tls,
 					bool plain); /* referenced; NULL: no memory */
 void osh_px_origin_put(struct osh_px_origin *origin);
+
+/* shelf.c */
+/* Of @up's address, referenced; NULL: no memory. */
+struct osh_px_shelf *osh_px_shelf_get(struct osh_px_box *box, const struct osh_px_who *who,
+				      const struct osh_px_up *up);
+void osh_px_shelf_put(struct osh_px_shelf *shelf); /* takes NULL */
+void osh_px_shelves_free(struct osh_px_box *box);
 
 /* accept.c */
 void osh_px_on_listener(struct osh_src *src, uint32_t events);

@@ -93,7 +93,7 @@ int osh_chan_server(struct osh_chan *c, struct osh_tls_scope *scope, struct osh_
 	return 0;
 }
 
-int osh_chan_client(struct osh_chan *c, struct osh_str host, struct osh_tls_sessions *sessions)
+int osh_chan_client(struct osh_chan *c, struct osh_str host, struct osh_tls_client *client)
 {
 	SSL_SESSION *session;
 	int r = start(c, c->env->client);
@@ -102,8 +102,11 @@ int osh_chan_client(struct osh_chan *c, struct osh_str host, struct osh_tls_sess
 		r = osh_verify_expect(c->ssl, host);
 	if (r < 0)
 		return r;
-	c->sessions = sessions;
-	session = sessions ? osh_tls_sessions_take(sessions) : NULL;
+	c->client = client;
+	/* no server name: an address, and those share nothing */
+	session = client ? osh_tls_session_take(
+				   client, SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name))
+			 : NULL;
 	if (session) {
 		(void)SSL_set_session(c->ssl, session); /* fails: a full handshake it is */
 		SSL_SESSION_free(session);
@@ -156,12 +159,16 @@ int osh_chan_handshake(struct osh_chan *c)
 	forget_errors();
 	ret = SSL_do_handshake(c->ssl);
 	if (ret == 1) {
-		c->established = true;
-		return 0;
+		r = SSL_is_server(c->ssl) ? 0 : osh_verify_done(c->ssl, c->client);
+		c->established = !r;
+	} else {
+		r = failure(c, ret);
+		osh_chan_push(c); /* flight or alert */
+		r = r ? r : -ECONNRESET;
 	}
-	r = failure(c, ret);
-	osh_chan_push(c); /* flight or alert */
-	return r ? r : -ECONNRESET;
+	if (c->client && r != -EAGAIN)
+		osh_tls_session_outcome(c->client, r, SSL_session_reused(c->ssl));
+	return r;
 }
 
 const char *osh_chan_sni(const struct osh_chan *c)

@@ -25,8 +25,7 @@ struct osh_chan {
 	struct ssl_st *ssl; /* NULL: plain */
 	struct osh_tls_env *env;
 	struct osh_tls_scope *scope; /* borrowed; server side */
-	struct osh_tls_sessions
-		*sessions; /* borrowed; client side: where new sessions go, or NULL */
+	struct osh_tls_client *client; /* borrowed; client side; NULL: no resumption */
 	struct osh_buf prefix; /* bytes read before the channel took over */
 	struct osh_buf spill; /* bytes the socket has not taken yet */
 	bool sock_drained; /* the last read took all there was; cleared by osh_chan_event() */
@@ -52,9 +51,13 @@ int osh_chan_unread(struct osh_chan *c, const void *data, size_t n) OSH_MUST_CHE
  */
 int osh_chan_server(struct osh_chan *c, struct osh_tls_scope *scope,
 		    struct osh_leaf *leaf) OSH_MUST_CHECK;
-/* Start TLS as the client of @host (name or address literal), which the certificate must be for. */
+/*
+ * Start TLS as the client of @host (name or address literal), which the certificate must be for. @client
+ * (may be NULL) says what may be resumed; when it has offered another name's session (@client->foreign)
+ * and the handshake ends with anything but -EKEYREJECTED, one more without the shelf may succeed.
+ */
 int osh_chan_client(struct osh_chan *c, struct osh_str host,
-		    struct osh_tls_sessions *sessions) OSH_MUST_CHECK;
+		    struct osh_tls_client *client) OSH_MUST_CHECK;
 /* 0: done; -EAGAIN; -EKEYREJECTED: certificate; -EPROTO; -ECONNRESET; other socket errors. */
 int osh_chan_handshake(struct osh_chan *c) OSH_MUST_CHECK;
 /* The server name the client sent in the handshake, or NULL. */

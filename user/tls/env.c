@@ -78,41 +78,17 @@ static int server_setup(struct osh_tls_env *env)
 
 /* ---- client side ---- */
 
+/* 1: the reference is ours now */
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
 	struct osh_chan *c = SSL_get_app_data(ssl);
-	struct osh_tls_sessions *s = c ? c->sessions : NULL;
 
-	if (!s || !SSL_SESSION_is_resumable(session))
+	if (!c || !c->client)
 		return 0;
-	SSL_SESSION_free(s->s[OSH_TLS_SESSIONS - 1]);
-	memmove(&s->s[1], &s->s[0], sizeof(s->s) - sizeof(s->s[0]));
-	s->s[0] = session;
-	return 1; /* the reference is ours now */
-}
-
-/* TLS 1.3 tickets are for one use; a TLS 1.2 session comes back through on_new_session(). */
-SSL_SESSION *osh_tls_sessions_take(struct osh_tls_sessions *sessions)
-{
-	SSL_SESSION *session = sessions->s[0];
-
-	if (!session)
-		return NULL;
-	if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION) {
-		SSL_SESSION_up_ref(session);
-		return session;
-	}
-	memmove(&sessions->s[0], &sessions->s[1], sizeof(sessions->s) - sizeof(sessions->s[0]));
-	sessions->s[OSH_TLS_SESSIONS - 1] = NULL;
-	return session;
-}
-
-void osh_tls_sessions_clear(struct osh_tls_sessions *sessions)
-{
-	for (size_t i = 0; i < OSH_TLS_SESSIONS; i++) {
-		SSL_SESSION_free(sessions->s[i]);
-		sessions->s[i] = NULL;
-	}
+	/* with TLS 1.2 they come before osh_chan_handshake() has looked at the result */
+	if (!c->established && osh_verify_done(ssl, c->client) < 0)
+		return 0;
+	return osh_tls_session_keep(c->client, session);
 }
 
 static int client_setup(struct osh_tls_env *env, struct osh_str trust_pem)

@@ -8,6 +8,7 @@
 #define OSH_TLS_ENV_H
 
 #include "tls/mint.h"
+#include "tls/session.h"
 #include "tls/ticket.h"
 
 struct osh_chan;
@@ -15,7 +16,6 @@ struct osh_tls_env;
 
 enum {
 	OSH_TLS_SCRATCH_BYTES = 256 * 1024,
-	OSH_TLS_SESSIONS = 4, /* kept per origin, newest first */
 	OSH_TLS_SID_BYTES = 32,
 };
 
@@ -31,13 +31,6 @@ int osh_tls_trust_count(struct osh_str pem, size_t *ret_count) OSH_MUST_CHECK;
 
 /* Send what channels of this turn have left in the scratch. Call before waiting. */
 void osh_tls_env_flush(struct osh_tls_env *env);
-
-/* Upstream sessions of one origin. Zeroed is empty. */
-struct osh_tls_sessions {
-	struct ssl_session_st *s[OSH_TLS_SESSIONS]; /* newest first */
-};
-
-void osh_tls_sessions_clear(struct osh_tls_sessions *sessions);
 
 /*
  * A leaf certificate, ready to serve. @der must be for the environment's key and for @host.

@@ -38,12 +38,28 @@ int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, struct osh_chain
 		     size_t *ret_count);
 struct osh_chains *osh_chains_free(struct osh_chains *chains);
 int osh_verify_expect(SSL *ssl, struct osh_str host);
+/* Is @cert (may be NULL) for the name? As strict as a full handshake. */
+bool osh_verify_is_for(X509 *cert, const char *name);
+/*
+ * The handshake went through: was its certificate verified, now or for the session, and is it for what
+ * osh_verify_expect() has set? 0 or -EKEYREJECTED. Sets client->proof when resumed.
+ */
+int osh_verify_done(SSL *ssl, struct osh_tls_client *client) OSH_MUST_CHECK;
 
 /* leaf.c */
 EVP_PKEY *osh_leaf_key_new(void);
 
-/* env.c */
-SSL_SESSION *osh_tls_sessions_take(struct osh_tls_sessions *sessions);
+/* session.c */
+bool osh_tls_proof_holds(const struct osh_tls_proof *proof, int64_t now_s);
+/*
+ * A session to offer for client->own, or for the server name @name (NULL: own only); the reference is the
+ * caller's. Sets client->offered and ->foreign.
+ */
+SSL_SESSION *osh_tls_session_take(struct osh_tls_client *client, const char *name);
+/* Keep a session of a connection that rests on client->proof. False: the reference is still the caller's. */
+bool osh_tls_session_keep(struct osh_tls_client *client, SSL_SESSION *take_session);
+/* How the handshake ended: @r of osh_chan_handshake(). */
+void osh_tls_session_outcome(struct osh_tls_client *client, int r, bool resumed);
 
 /* ticket.c */
 int osh_tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,

@@ -44,31 +44,44 @@ static X509 *issuer_of(STACK_OF(X509) * chain, X509 *leaf)
 	return NULL;
 }
 
-/* X509_V_OK or why the certificate is not to be trusted. */
-static int check_basic(SSL *ssl, OCSP_BASICRESP *basic, X509 *leaf)
+static bool seconds_of(const ASN1_TIME *t, int64_t *ret_s)
+{
+	struct tm tm;
+
+	if (!ASN1_TIME_to_tm(t, &tm))
+		return false;
+	*ret_s = timegm(&tm);
+	return true;
+}
+
+/* X509_V_OK or why the certificate is not to be trusted. The answer may bring @until_s forward. */
+static int check_basic(SSL *ssl, OCSP_BASICRESP *basic, X509 *leaf, int64_t *until_s)
 {
 	STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
 	X509 *issuer = chain ? issuer_of(chain, leaf) : NULL;
 	OCSP_CERTID *id = issuer ? OCSP_cert_to_id(EVP_sha1(), leaf, issuer) : NULL;
 	ASN1_GENERALIZEDTIME *from, *until;
 	int status, why, r = X509_V_ERR_OCSP_VERIFY_FAILED;
+	int64_t end_s = INT64_MAX;
 
 	if (!id)
 		return X509_V_ERR_OCSP_VERIFY_FAILED;
 	if (OCSP_basic_verify(basic, chain, SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl)),
 			      OCSP_TRUSTOTHER) == 1 &&
 	    OCSP_resp_find_status(basic, id, &status, &why, NULL, &from, &until) == 1 &&
-	    OCSP_check_validity(from, until, OCSP_SKEW_S, OCSP_MAX_AGE_S) == 1) {
+	    OCSP_check_validity(from, until, OCSP_SKEW_S, OCSP_MAX_AGE_S) == 1 &&
+	    (!until || seconds_of(until, &end_s))) {
 		if (status == V_OCSP_CERTSTATUS_GOOD)
 			r = X509_V_OK;
 		else if (status == V_OCSP_CERTSTATUS_REVOKED)
 			r = X509_V_ERR_CERT_REVOKED;
+		*until_s = OSH_MIN(*until_s, end_s);
 	}
 	OCSP_CERTID_free(id);
 	return r;
 }
 
-static int check_staple(SSL *ssl, X509 *leaf)
+static int check_staple(SSL *ssl, X509 *leaf, int64_t *until_s)
 {
 	const unsigned char *der = NULL;
 	long len = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
@@ -82,23 +95,34 @@ static int check_staple(SSL *ssl, X509 *leaf)
 	if (resp && OCSP_response_status(resp) == OCSP_RESPONSE_STATUS_SUCCESSFUL)
 		basic = OCSP_response_get1_basic(resp);
 	if (basic)
-		r = check_basic(ssl, basic, leaf);
+		r = check_basic(ssl, basic, leaf, until_s);
 	OCSP_BASICRESP_free(basic);
 	OCSP_RESPONSE_free(resp);
 	return r;
 }
 
+static struct osh_tls_client *client_of(SSL *ssl)
+{
+	struct osh_chan *c = ssl ? SSL_get_app_data(ssl) : NULL;
+
+	return c ? c->client : NULL;
+}
+
 static int on_status(SSL *ssl, void *arg)
 {
 	X509 *leaf = SSL_get0_peer_certificate(ssl);
+	struct osh_tls_client *client = client_of(ssl);
+	int64_t until_s = INT64_MAX;
 	int r;
 
 	(void)arg;
 	if (SSL_session_reused(ssl))
 		return 1; /* judged when the session was made */
-	r = leaf ? check_staple(ssl, leaf) : X509_V_ERR_OCSP_VERIFY_FAILED;
+	r = leaf ? check_staple(ssl, leaf, &until_s) : X509_V_ERR_OCSP_VERIFY_FAILED;
 	if (r != X509_V_OK)
 		SSL_set_verify_result(ssl, r);
+	if (client)
+		client->proof.until_s = OSH_MIN(client->proof.until_s, until_s);
 	return r == X509_V_OK;
 }
 
@@ -154,6 +178,7 @@ struct osh_chains {
 	struct chain {
 		unsigned char shown[CHAIN_HASH];
 		time_t until; /* 0: empty */
+		struct osh_tls_proof valid; /* when all of @certs are */
 		STACK_OF(X509) * certs; /* leaf to trust anchor; owned */
 	} e[CHAINS];
 };
@@ -189,28 +214,37 @@ static bool digest_shown(X509_STORE_CTX *ctx, unsigned char ret[CHAIN_HASH])
 	return ok;
 }
 
-static bool all_valid_now(STACK_OF(X509) * certs)
+/* When are all of them valid? An empty time if that cannot be read. */
+static struct osh_tls_proof validity(STACK_OF(X509) * certs)
 {
+	struct osh_tls_proof v = { INT64_MIN, INT64_MAX };
+
 	for (int i = 0; i < sk_X509_num(certs); i++) {
 		X509 *x = sk_X509_value(certs, i);
+		int64_t from_s, until_s;
 
-		/* 0: cannot be read */
-		if (X509_cmp_current_time(X509_get0_notBefore(x)) >= 0 ||
-		    X509_cmp_current_time(X509_get0_notAfter(x)) <= 0)
-			return false;
+		if (!seconds_of(X509_get0_notBefore(x), &from_s) ||
+		    !seconds_of(X509_get0_notAfter(x), &until_s))
+			return (struct osh_tls_proof){ 0 };
+		v.from_s = OSH_MAX(v.from_s, from_s);
+		v.until_s = OSH_MIN(v.until_s, until_s);
 	}
-	return sk_X509_num(certs) > 0;
+	return sk_X509_num(certs) > 0 ? v : (struct osh_tls_proof){ 0 };
+}
+
+bool osh_verify_is_for(X509 *cert, const char *name)
+{
+	return cert && X509_check_host(cert, name, 0, HOST_FLAGS, NULL) == 1;
 }
 
 /* The check that X509_verify_cert() makes of what osh_verify_expect() has set; none set: false. */
-static bool is_for_expected(X509_STORE_CTX *ctx, X509 *leaf)
+static bool is_for_expected(X509_VERIFY_PARAM *param, X509 *leaf)
 {
-	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
 	const char *host = X509_VERIFY_PARAM_get0_host(param, 0);
 	char *ip = X509_VERIFY_PARAM_get1_ip_asc(param);
 	bool ok = host || ip;
 
-	if (host && X509_check_host(leaf, host, 0, HOST_FLAGS, NULL) != 1)
+	if (host && !osh_verify_is_for(leaf, host))
 		ok = false;
 	if (ip && X509_check_ip_asc(leaf, ip, 0) != 1)
 		ok = false;
@@ -224,8 +258,8 @@ static bool recall(X509_STORE_CTX *ctx, struct chain *e, const unsigned char sho
 	STACK_OF(X509) * certs;
 
 	if (now >= e->until || now < e->until - CHAIN_S ||
-	    memcmp(e->shown, shown, CHAIN_HASH) != 0 || !all_valid_now(e->certs) ||
-	    !is_for_expected(ctx, X509_STORE_CTX_get0_cert(ctx)))
+	    memcmp(e->shown, shown, CHAIN_HASH) != 0 || !osh_tls_proof_holds(&e->valid, now) ||
+	    !is_for_expected(X509_STORE_CTX_get0_param(ctx), X509_STORE_CTX_get0_cert(ctx)))
 		return false;
 	certs = X509_chain_up_ref(e->certs);
 	if (!certs)
@@ -235,17 +269,32 @@ static bool recall(X509_STORE_CTX *ctx, struct chain *e, const unsigned char sho
 	return true;
 }
 
-static void keep(X509_STORE_CTX *ctx, struct chain *e, const unsigned char shown[CHAIN_HASH],
+static bool keep(X509_STORE_CTX *ctx, struct chain *e, const unsigned char shown[CHAIN_HASH],
 		 time_t now)
 {
 	STACK_OF(X509) *certs = X509_STORE_CTX_get1_chain(ctx);
 
 	if (!certs)
-		return;
+		return false;
 	sk_X509_pop_free(e->certs, X509_free);
 	e->certs = certs;
+	e->valid = validity(certs);
 	memcpy(e->shown, shown, CHAIN_HASH);
 	e->until = now + CHAIN_S;
+	return true;
+}
+
+/* The connection rests on @e from now on; without, what it gets is not kept for resumption. */
+static void prove(X509_STORE_CTX *ctx, const struct chain *e, time_t now)
+{
+	struct osh_tls_client *client =
+		client_of(X509_STORE_CTX_get_ex_data(ctx, SSL_get_ex_data_X509_STORE_CTX_idx()));
+
+	if (client)
+		client->proof = (struct osh_tls_proof){
+			.from_s = now,
+			.until_s = OSH_MIN(e->valid.until_s, (int64_t)now + CHAIN_S),
+		};
 }
 
 /* Instead of X509_verify_cert(), and by it whenever in doubt. */
@@ -260,12 +309,31 @@ static int on_verify(X509_STORE_CTX *ctx, void *arg)
 	if (!digest_shown(ctx, shown))
 		return X509_verify_cert(ctx);
 	e = &chains->e[shown[0] % CHAINS];
-	if (recall(ctx, e, shown, now))
+	if (recall(ctx, e, shown, now)) {
+		prove(ctx, e, now);
 		return 1;
+	}
 	r = X509_verify_cert(ctx);
-	if (r == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK)
-		keep(ctx, e, shown, now);
+	if (r == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK && keep(ctx, e, shown, now))
+		prove(ctx, e, now);
 	return r;
+}
+
+int osh_verify_done(SSL *ssl, struct osh_tls_client *client)
+{
+	X509 *cert = SSL_get0_peer_certificate(ssl);
+
+	if (!cert || SSL_get_verify_result(ssl) != X509_V_OK)
+		return -EKEYREJECTED;
+	if (!SSL_session_reused(ssl))
+		return 0;
+	if (!client || !osh_tls_proof_holds(&client->offered, time(NULL)) ||
+	    !is_for_expected(SSL_get0_param(ssl), cert)) {
+		SSL_set_verify_result(ssl, X509_V_ERR_HOSTNAME_MISMATCH);
+		return -EKEYREJECTED;
+	}
+	client->proof = client->offered;
+	return 0;
 }
 
 int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, struct osh_chains **ret_chains,

@@ -51,6 +51,7 @@ static void worker_fini(struct worker *w)
 static bool visit(struct worker *client, struct worker *server, const char *host,
 		  struct osh_tls_sessions *sessions)
 {
+	struct osh_tls_client tls = { .own = sessions };
 	struct osh_chan c, s;
 	char byte;
 	int fd[2], rc = -EAGAIN, rs = -EAGAIN;
@@ -59,7 +60,7 @@ static bool visit(struct worker *client, struct worker *server, const char *host
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	osh_chan_init(&c, client->env, fd[0]);
 	osh_chan_init(&s, server->env, fd[1]);
-	assert_int_equal(osh_chan_client(&c, osh_str(host), sessions), 0);
+	assert_int_equal(osh_chan_client(&c, osh_str(host), &tls), 0);
 	assert_int_equal(osh_chan_server(&s, server->scope, server->leaf), 0);
 	for (int i = 0; i < 10 && (rc || rs); i++) {
 		osh_chan_event(&c, EPOLLIN);
@@ -86,9 +87,10 @@ static bool visit(struct worker *client, struct worker *server, const char *host
 
 static void resumes_on_another_worker(void **state)
 {
-	struct osh_tls_sessions kept = { 0 };
+	struct osh_tls_sessions kept;
 	struct worker a = { 0 }, b = { 0 };
 
+	osh_tls_sessions_init(&kept);
 	(void)state;
 	worker_init(&a, &seed, 7, ca, "one.test");
 	worker_init(&b, &seed, 7, ca, "one.test");
@@ -105,13 +107,14 @@ static void resumes_on_another_worker(void **state)
 static int refused(struct worker *client, struct worker *server, const char *host,
 		   struct osh_tls_sessions *sessions)
 {
+	struct osh_tls_client tls = { .own = sessions };
 	struct osh_chan c, s;
 	int fd[2], rc = -EAGAIN, rs = -EAGAIN;
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	osh_chan_init(&c, client->env, fd[0]);
 	osh_chan_init(&s, server->env, fd[1]);
-	assert_int_equal(osh_chan_client(&c, osh_str(host), sessions), 0);
+	assert_int_equal(osh_chan_client(&c, osh_str(host), &tls), 0);
 	assert_int_equal(osh_chan_server(&s, server->scope, server->leaf), 0);
 	for (int i = 0; i < 6; i++) {
 		osh_chan_event(&c, EPOLLIN);
@@ -132,8 +135,9 @@ static int refused(struct worker *client, struct worker *server, const char *hos
 /* Full handshake at @b with a ticket of @a? */
 static void assert_strange(struct worker *a, struct worker *b, const char *host)
 {
-	struct osh_tls_sessions kept = { 0 };
+	struct osh_tls_sessions kept;
 
+	osh_tls_sessions_init(&kept);
 	assert_false(visit(a, a, "one.test", &kept));
 	assert_false(visit(b, b, host, &kept));
 	osh_tls_sessions_clear(&kept);
@@ -162,9 +166,10 @@ static void other_scopes_take_none(void **state)
 /* A ticket for one host does not open a session with another, whatever name the client sends. */
 static void other_hosts_take_none(void **state)
 {
-	struct osh_tls_sessions kept = { 0 };
+	struct osh_tls_sessions kept;
 	struct worker a = { 0 }, b = { 0 };
 
+	osh_tls_sessions_init(&kept);
 	(void)state;
 	worker_init(&a, &seed, 7, ca, "one.test");
 	worker_init(&b, &seed, 7, ca, "two.test");
@@ -197,10 +202,11 @@ static void chains_seen_before(void **state)
 
 static void keys_change(void **state)
 {
-	struct osh_tls_sessions kept = { 0 };
+	struct osh_tls_sessions kept;
 	struct worker a = { 0 }, b = { 0 };
 	uint64_t now = osh_ticket_epoch();
 
+	osh_tls_sessions_init(&kept);
 	(void)state;
 	worker_init(&a, &seed, 7, ca, "one.test");
 	worker_init(&b, &seed, 7, ca, "one.test");
