@@ -104,7 +104,11 @@ static int late_upstream(struct osh_px_conn *c)
 		: c->up && c->up->state == OSH_PX_UP_TLS ? -ENOMSG
 							 : -ETIMEDOUT;
 
-	say_timeout(c, OSH_REC_UPSTREAM, osh_px_upstream_error(r));
+	if (r == -ETIME)
+		osh_px_event(c, OSH_REC_UPSTREAM, OSH_REC_NOTE, OSH_REASON_DNS_FAILED, "dns",
+			     osh_str(osh_px_upstream_error(r)));
+	else
+		say_timeout(c, OSH_REC_UPSTREAM, osh_px_upstream_error(r));
 	return r;
 }
 
