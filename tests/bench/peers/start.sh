@@ -81,7 +81,7 @@ start_us() {
 	rm -f "$dir/in" "$dir/out"
 	mkfifo "$dir/in" "$dir/out"
 	"$O/tests/bench/px_serve" "$dir/policy.yaml" "$dir/upstream.crt" \
-		"{\"hosts\":{\"$host\":\"127.0.0.1:$origin\",\"*.$host\":\"127.0.0.1:$origin\"},$limits}" 1 \
+		"{\"hosts\":{\"$host\":\"127.0.0.1:$origin\",\"*.$host\":\"127.0.0.1:$origin\"},$limits}" 1 "$told" \
 		<"$dir/in" >"$dir/out" 2>"$dir/us.err" 7>&- &
 	serve=$!
 	exec 7>"$dir/in"
