@@ -183,7 +183,7 @@ const char *osh_px_upstream_error(int r)
 bool osh_px_is_shortage(int r)
 {
 	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS || r == -ENOSPC ||
-	       r == -EADDRNOTAVAIL || r == -EAGAIN || r == -EBUSY;
+	       r == -EADDRNOTAVAIL || r == -EBUSY;
 }
 
 int osh_px_answer_upstream(struct osh_px_conn *c, int r)

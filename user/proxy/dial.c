@@ -228,7 +228,7 @@ static int try_one(struct osh_px_dial *d, uint8_t i)
 	r = connect(fd, v4 ? (struct sockaddr *)&sin : (struct sockaddr *)&sin6,
 		    v4 ? sizeof(sin) : sizeof(sin6));
 	if (r < 0 && errno != EINPROGRESS) {
-		r = -errno;
+		r = errno == EAGAIN ? -ENOBUFS : -errno; /* -EAGAIN would mean: it is under way */
 		close(fd);
 		return r;
 	}
