@@ -477,7 +477,7 @@ static int do_spoof(char **v)
 	unsigned long from, to;
 	struct prctl_mm_map map;
 	size_t n = 0, i;
-	int fd;
+	int fd, mem;
 	FILE *f;
 
 	f = fopen("/proc/self/maps", "re");
@@ -489,13 +489,19 @@ static int do_spoof(char **v)
 						  (perms[1] == 'w' ? PROT_WRITE : 0) |
 						  (perms[2] == 'x' ? PROT_EXEC : 0) };
 	}
+	/* the kernel copies: in a sanitizer build no memcpy() may cross the image's red zones */
+	mem = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	if (mem < 0)
+		return fail(errno);
 	for (i = 0; i < n; i++) {
 		char *copy = mmap(NULL, maps[i].size, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		if (copy == MAP_FAILED)
 			return fail(errno);
-		memcpy(copy, maps[i].from, maps[i].size);
+		if (pread(mem, copy, maps[i].size, (off_t)(uintptr_t)maps[i].from) !=
+		    (ssize_t)maps[i].size)
+			return fail(EIO);
 		if (mprotect(copy, maps[i].size, maps[i].prot) < 0 ||
 		    mremap(copy, maps[i].size, maps[i].size, MREMAP_MAYMOVE | MREMAP_FIXED,
 			   maps[i].from) == MAP_FAILED)

