@@ -57,6 +57,7 @@ struct harness {
 	char stats[8192];
 	uint64_t stats_cookie, stats_asked;
 	bool discard, mute;
+	void (*tap)(const struct osh_rec *rec);
 };
 
 static struct shared *child_shared;
@@ -240,8 +241,13 @@ static void drain_ring(struct harness *h)
 	size_t n;
 
 	while (!osh_ring_get(h->ring, buf, &n))
-		if (!h->discard && h->n_events < EVENTS &&
-		    osh_rec_decode(buf, n, &h->events[h->n_events]) == 0)
+		if (h->tap) {
+			struct osh_rec rec;
+
+			if (osh_rec_decode(buf, n, &rec) == 0)
+				h->tap(&rec);
+		} else if (!h->discard && h->n_events < EVENTS &&
+			   osh_rec_decode(buf, n, &h->events[h->n_events]) == 0)
 			h->n_events++;
 }
 
@@ -322,6 +328,13 @@ void harness_events_clear(struct harness *h)
 {
 	pthread_mutex_lock(&h->lock);
 	h->n_events = 0;
+	pthread_mutex_unlock(&h->lock);
+}
+
+void harness_events_tap(struct harness *h, void (*fn)(const struct osh_rec *rec))
+{
+	pthread_mutex_lock(&h->lock);
+	h->tap = fn;
 	pthread_mutex_unlock(&h->lock);
 }
 

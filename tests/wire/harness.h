@@ -56,6 +56,8 @@ SSL_CTX *harness_origin_ctx(struct harness *h, const char *host);
 /* Wait until an event matches (class, reason; -1: any) or @ms have passed. Copies it to @ret. */
 bool harness_event(struct harness *h, int class, int verdict, int reason, int ms,
 		   struct osh_rec *ret);
+/* Hand every event to @fn, in another thread, instead of keeping it. */
+void harness_events_tap(struct harness *h, void (*fn)(const struct osh_rec *rec));
 void harness_events_clear(struct harness *h);
 void harness_events_print(struct harness *h); /* the last few */
 

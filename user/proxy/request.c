@@ -152,21 +152,19 @@ static int serialise(struct osh_px_conn *c, const struct osh_h1_head *head, cons
 
 /*
  * Origins that answer without having read the body take it for the next request: one that nobody
- * has judged. Some do so where no body is usual, or when they were asked for permission to send it.
- * Such a request is the last one on its upstream connection, and says so. A method that is HEAD but
- * for its case is one, too: nobody can tell where the response ends.
+ * has judged. Some do so unless the method is one that usually has a body, or when they were asked for
+ * permission to send it. Such a request is the last one on its upstream connection, and says so. A
+ * method that is HEAD but for its case is one, too: nobody can tell where the response ends.
  */
 static bool is_last(const struct osh_h1_head *head, const char *buf)
 {
-	static const char *const bodiless[] = { "GET", "HEAD", "OPTIONS", "TRACE", "DELETE" };
 	struct osh_str method = osh_h1_method(head, buf);
 
-	if (head->expect_continue)
+	if (head->body != OSH_H1_BODY_NONE && !osh_str_is(method, "POST") &&
+	    !osh_str_is(method, "PUT") && !osh_str_is(method, "PATCH"))
 		return true;
-	for (size_t i = 0; i < OSH_ARRAY_SIZE(bodiless) && head->body != OSH_H1_BODY_NONE; i++)
-		if (osh_str_ieq(method, osh_str(bodiless[i])))
-			return true;
-	return osh_str_ieq(method, OSH_STR("HEAD")) && !osh_str_is(method, "HEAD");
+	return head->expect_continue ||
+	       (osh_str_ieq(method, OSH_STR("HEAD")) && !osh_str_is(method, "HEAD"));
 }
 
 /* RFC 9110 9.2.2: what may be sent twice. */
