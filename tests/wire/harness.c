@@ -15,13 +15,16 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <openssl/ec.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -411,6 +414,19 @@ static int bind_socket(int family, int type, uint16_t *ret_port)
 	if (ret_port)
 		*ret_port = ntohs(family == AF_INET ? sin.sin_port : sin6.sin6_port);
 	return fd;
+}
+
+bool own_network(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	int fd, r;
+
+	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	r = ioctl(fd, SIOCSIFFLAGS, &lo);
+	close(fd);
+	return r == 0;
 }
 
 int tcp_listen(uint16_t *ret_port)

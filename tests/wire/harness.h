@@ -66,6 +66,8 @@ bool harness_quiet(struct harness *h, int ms);
 /* One counter of the proxy (OSH_MSG_STATS). */
 uint64_t harness_stat(struct harness *h, const char *name);
 
+/* Move this process to a network namespace of its own, with loopback only. false: not allowed here. */
+bool own_network(void);
 /* Blocking TCP socket with a receive timeout, connected to the listener or to @port. */
 int harness_connect(struct harness *h);
 int tcp_connect(uint16_t port);

@@ -495,14 +495,14 @@ const char *osh_resolve_error(int r)
 
 /* ---- life ---- */
 
-/* As many as the time allows: who waits gives up by timeouts.resolve, not c-ares before. */
+/* As many as end within the time that who waits has: of two questions one may have been answered. */
 static int tries(const struct osh_px_cfg *cfg)
 {
-	uint64_t servers = OSH_MAX(cfg->n_resolvers, 1u), ms = QUERY_MS * servers;
+	uint64_t round = QUERY_MS * (uint64_t)OSH_MAX(cfg->n_resolvers, 1u), ms = round;
 	int n = 1;
 
-	for (; ms < cfg->timeouts.resolve_ms && n < TRIES_MAX; n++)
-		ms += (QUERY_MS * servers) << n;
+	while (n < TRIES_MAX && ms + (round << n) <= cfg->timeouts.resolve_ms)
+		ms += round << n++;
 	return n;
 }
 
