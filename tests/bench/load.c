@@ -62,7 +62,7 @@ static struct {
 static SSL_CTX *ctx;
 static SSL_SESSION *session;
 static int ep;
-static uint64_t n_conns, n_reqs, n_bytes, n_errors, n_resumed, n_started;
+static uint64_t n_conns, n_reqs, n_bytes, n_errors, n_resumed, n_started, n_held;
 static uint64_t hist[BUCKETS], hist_n;
 static char buf[BUF];
 
@@ -333,10 +333,12 @@ static void on_readable(struct conn *c)
 		c->done++;
 		record(now_ns() - (o.per_conn == 1 ? c->opened_ns : c->sent_ns));
 		if (o.per_conn && c->done >= o.per_conn) {
-			if (o.hold)
+			if (o.hold) {
 				c->stage = HELD;
-			else
+				n_held++;
+			} else {
 				finish(c, false);
+			}
 			return;
 		}
 		if (!send_request(c)) {
@@ -417,6 +419,8 @@ static void on_event(struct conn *c, uint32_t events)
 
 static bool enough(void)
 {
+	if (o.hold)
+		return n_held >= o.conns;
 	return o.total && (n_reqs >= o.total || (!o.per_conn && !o.tls && n_conns >= o.total));
 }
 
@@ -432,7 +436,7 @@ static void loop(void)
 	while (now_ns() < until && !enough()) {
 		int n = epoll_wait(ep, ev, 256, 100);
 
-		while (o.hold && n_started < o.conns && n_started < n_reqs + 16)
+		while (o.hold && n_started < o.conns && n_started < n_held + 16)
 			start(&all[n_started]);
 
 		for (int i = 0; i < n; i++)
@@ -547,9 +551,9 @@ int main(int argc, char **argv)
 	loop();
 	if (o.hold) {
 		sleep(4); /* buffers of idle connections are let go after a second */
-		rss = (rss_kib() - rss0) / (double)(n_reqs ? n_reqs : 1);
-		if (n_reqs < o.conns)
-			fprintf(stderr, "only %llu of %u are held\n", (unsigned long long)n_reqs,
+		rss = (rss_kib() - rss0) / (double)(n_held ? n_held : 1);
+		if (n_held < o.conns)
+			fprintf(stderr, "only %llu of %u are held\n", (unsigned long long)n_held,
 				o.conns);
 	}
 	t1 = now_ns();

@@ -48,7 +48,7 @@ start_common() {
 	truncate -s 100M "$dir/www/100m"
 	config origin.conf
 	command -v nginx >/dev/null || { echo "bench: the origin is nginx (make bench-deps)" >&2; exit 1; }
-	taskset -c 0 nginx -c "$dir/origin.conf" >/dev/null 2>"$dir/origin.err" 7>&- &
+	taskset -c 0 nginx -c "$dir/origin.conf" >/dev/null 2>"$dir/origin.err" 6>&- 7>&- &
 	pid[origin]=$!
 	up "$origin" || { echo "bench: no origin" >&2; exit 1; }
 	cat >"$dir/policy.yaml" <<-END
@@ -72,21 +72,31 @@ missing() { # peer -> why it cannot run
 			[ -x "$certgen" ] && return
 		done
 		echo "squid-openssl is not installed" ;;
+	base) [ -x "${BASE:-}/tests/bench/px_serve" ] || echo "BASE is no build folder with px_serve" ;;
 	mitmproxy) command -v mitmdump >/dev/null || echo "not installed" ;;
 	esac
 }
 
-start_us() {
+# Ours, or (base) another build of it: ends at the end of its input.
+start_ours() { # name build descriptor
 	local limits="\"limits\":{\"connections\":30000,\"connections_total\":30000,\"sites\":20000}" signer
-	rm -f "$dir/in" "$dir/out"
-	mkfifo "$dir/in" "$dir/out"
-	"$O/tests/bench/px_serve" "$dir/policy.yaml" "$dir/upstream.crt" \
+	rm -f "$dir/$1.in" "$dir/$1.out"
+	mkfifo "$dir/$1.in" "$dir/$1.out"
+	"$2/tests/bench/px_serve" "$dir/policy.yaml" "$dir/upstream.crt" \
 		"{\"hosts\":{\"$host\":\"127.0.0.1:$origin\",\"*.$host\":\"127.0.0.1:$origin\"},$limits}" 1 "$told" \
-		<"$dir/in" >"$dir/out" 2>"$dir/us.err" 7>&- &
-	serve=$!
-	exec 7>"$dir/in"
-	read -r us_port us_ca pid[us] signer <"$dir/out" || return 1
-	extra[us]=$signer
+		<"$dir/$1.in" >"$dir/$1.out" 2>"$dir/$1.err" 6>&- 7>&- &
+	serve[$1]=$!
+	eval "exec $3>\"\$dir/\$1.in\""
+	read -r "port[$1]" "cafile[$1]" "pid[$1]" signer <"$dir/$1.out" || return 1
+	extra[$1]=$signer
+}
+
+start_us() {
+	start_ours us "$O" 7
+}
+
+start_base() {
+	start_ours base "$BASE" 6
 }
 
 start_squid() {
@@ -97,7 +107,7 @@ start_squid() {
 	echo "127.0.0.1 $host" >"$dir/squid/hosts"
 	"$certgen" -c -s "$dir/squid/certs" -M 64MB >/dev/null 2>&1
 	[ "$(id -u)" = 0 ] && chown -R proxy "$dir/squid"
-	taskset -c 1 squid -N -n "bench$$" -f "$dir/squid.conf" >/dev/null 2>"$dir/squid.err" 7>&- &
+	taskset -c 1 squid -N -n "bench$$" -f "$dir/squid.conf" >/dev/null 2>"$dir/squid.err" 6>&- 7>&- &
 	pid[squid]=$!
 	up "$squid" && sleep 1 && pid[squid]=$(tree "${pid[squid]}")
 }
@@ -106,20 +116,20 @@ start_mitmproxy() {
 	mkdir -p "$dir/mitm"
 	cp "$dir/mitm.pem" "$dir/mitm/mitmproxy-ca.pem"
 	taskset -c 1 mitmdump -q --listen-host 127.0.0.1 -p "$mitmproxy" -s tests/bench/peers/mitm.py --set confdir="$dir/mitm" \
-		--set http2=false --set stream_large_bodies=1m --set ssl_verify_upstream_trusted_ca="$dir/upstream.crt" >/dev/null 2>"$dir/mitmproxy.err" 7>&- &
+		--set http2=false --set stream_large_bodies=1m --set ssl_verify_upstream_trusted_ca="$dir/upstream.crt" >/dev/null 2>"$dir/mitmproxy.err" 6>&- 7>&- &
 	pid[mitmproxy]=$!
 	up "$mitmproxy"
 }
 
 start_peer() {
 	case $1 in
-	us | squid | mitmproxy) "start_$1"; return ;;
+	us | base | squid | mitmproxy) "start_$1"; return ;;
 	direct) return 0 ;;
 	esac
 	case $1 in
-	nginx) config nginx.conf; taskset -c 1 nginx -c "$dir/nginx.conf" >/dev/null 2>"$dir/$1.err" 7>&- & ;;
-	haproxy) config haproxy.cfg; taskset -c 1 haproxy -db -f "$dir/haproxy.cfg" >/dev/null 2>"$dir/$1.err" 7>&- & ;;
-	tinyproxy) config tinyproxy.conf; taskset -c 1 tinyproxy -d -c "$dir/tinyproxy.conf" >/dev/null 2>"$dir/$1.err" 7>&- & ;;
+	nginx) config nginx.conf; taskset -c 1 nginx -c "$dir/nginx.conf" >/dev/null 2>"$dir/$1.err" 6>&- 7>&- & ;;
+	haproxy) config haproxy.cfg; taskset -c 1 haproxy -db -f "$dir/haproxy.cfg" >/dev/null 2>"$dir/$1.err" 6>&- 7>&- & ;;
+	tinyproxy) config tinyproxy.conf; taskset -c 1 tinyproxy -d -c "$dir/tinyproxy.conf" >/dev/null 2>"$dir/$1.err" 6>&- 7>&- & ;;
 	esac
 	pid[$1]=$!
 	up "${!1}"
@@ -127,9 +137,13 @@ start_peer() {
 
 stop_peer() {
 	local p
-	if [ "$1" = us ]; then
-		exec 7>&-
-		wait "$serve" 2>/dev/null
+	case $1 in
+	us) exec 7>&- ;;
+	base) exec 6>&- ;;
+	esac
+	if [ "${serve[$1]:-}" ]; then
+		wait "${serve[$1]}" 2>/dev/null
+		unset "serve[$1]"
 	else
 		for p in ${pid[$1]:-}; do kill -9 "$p" 2>/dev/null; done
 		for p in ${pid[$1]:-}; do wait "$p" 2>/dev/null; done
