@@ -210,6 +210,7 @@ void osh_px_conn_run(struct osh_px_conn *c)
 
 	if (c->state == OSH_PX_CLOSED)
 		return;
+	c->used_ms = osh_loop_now_ms(c->box->px->loop);
 	if (osh_list_is_empty(&c->active))
 		osh_list_add_tail(&c->box->px->active, &c->active);
 	if (c->chan.spill.len || (c->up && c->up->chan.spill.len))

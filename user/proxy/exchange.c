@@ -91,9 +91,39 @@ static int relay_body(struct osh_px *px, struct osh_px_body *body, struct osh_st
 	}
 }
 
-/* ---- request body ---- */
+/* ---- request ---- */
 
-/* 0: nothing more for now; <0: the connection cannot go on. */
+/* How much of the body can leave in the record of the head? */
+static size_t joined(const struct osh_px_conn *c)
+{
+	size_t n = (size_t)OSH_MIN((uint64_t)c->in.len, c->req_body.left);
+
+	return c->up->chan.ssl && c->req_body.kind == OSH_H1_BODY_LENGTH &&
+			       c->req.len + n <= JOIN_MAX
+		       ? n
+		       : 0;
+}
+
+void osh_px_send_request(struct osh_px_conn *c)
+{
+	struct osh_px *px = c->box->px;
+	size_t n = joined(c);
+	struct osh_str out = osh_buf_str(&c->req);
+
+	if (n) {
+		memcpy(px->wbuf, out.p, out.n);
+		memcpy(px->wbuf + out.n, c->in.data, n);
+		out = (struct osh_str){ px->wbuf, out.n + n };
+		osh_buf_consume(&c->in, n);
+		c->req_body.left -= n;
+		c->req_body.done = !c->req_body.left;
+	}
+	c->bytes_up += out.n;
+	if (osh_chan_write(&c->up->chan, out.p, out.n) < 0)
+		c->up->state = OSH_PX_UP_DEAD; /* step_exchange() knows when a retry is safe */
+}
+
+/* Its body. 0: nothing more for now; <0: the connection cannot go on. */
 static int pump_up(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;

@@ -467,12 +467,7 @@ int osh_px_step_route(struct osh_px_conn *c)
 		return 0;
 	if (r < 0)
 		return osh_px_answer_upstream(c, r);
-	r = osh_chan_write(&c->up->chan, c->req.data, c->req.len);
-	if (r < 0) {
-		/* found dead only now; step_exchange() knows when a retry is safe */
-		c->up->state = OSH_PX_UP_DEAD;
-	}
-	c->bytes_up += c->req.len;
+	osh_px_send_request(c);
 	osh_px_conn_set(c, OSH_PX_EXCHANGE);
 	osh_px_conn_deadline(c, c->req_body.done ? px->cfg.timeouts.response_ms
 						 : px->cfg.timeouts.body_ms);

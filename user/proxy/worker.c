@@ -14,6 +14,8 @@
 
 enum {
 	SWEEP_MS = 1000,
+	QUIET_MS = 1000, /* buffers of a connection go after so long */
+	TRIM_HEAP_AFTER = 16, /* record buffers released at once */
 	KICK_MS = 10,
 	KICK_BYTES = 64 * 1024, /* a small part of the ring */
 	MALLOC_KEEP_BYTES = 4 * 1024 * 1024,
@@ -95,28 +97,54 @@ const char *const osh_proxy_syscalls[] = {
 	NULL,
 };
 
-/* Release the record buffers of connections that have been quiet since the last sweep. */
+/* Release what a quiet connection does not need. How many of its two sides had much? */
+static unsigned int trim(struct osh_px_conn *c)
+{
+	unsigned int n = 0;
+
+	if (c->state == OSH_PX_REQUEST || c->state == OSH_PX_TUNNEL ||
+	    c->state == OSH_PX_EXCHANGE) {
+		n += osh_chan_trim(&c->chan);
+		if (c->up)
+			n += osh_chan_trim(&c->up->chan);
+	}
+	if (c->state == OSH_PX_REQUEST && !c->in.len) {
+		osh_buf_fini(&c->in);
+		osh_buf_fini(&c->req);
+		osh_buf_fini(&c->up_in);
+	}
+	return n;
+}
+
+/*
+ * A connection costs nothing here but once after its last use: the list is gone through once a second,
+ * and who is in it is not moved when it runs.
+ */
+static void trim_quiet(struct osh_px *px)
+{
+	uint64_t now = osh_loop_now_ms(px->loop);
+	struct osh_list *it, *tmp;
+	unsigned int n = 0;
+
+	osh_list_for_each_safe (it, tmp, &px->active) {
+		struct osh_px_conn *c = osh_list_entry(it, struct osh_px_conn, active);
+
+		if (now - c->used_ms < QUIET_MS)
+			continue;
+		osh_list_del(&c->active);
+		n += trim(c);
+	}
+	/* it lies between what others keep: the kernel would not see any of it again */
+	if (n >= TRIM_HEAP_AFTER)
+		(void)malloc_trim(MALLOC_STEP_BYTES);
+}
+
 static void on_sweep(struct osh_timer *timer)
 {
 	struct osh_px *px = osh_container_of(timer, struct osh_px, sweep);
 	struct osh_list *it;
 
-	while (!osh_list_is_empty(&px->active)) {
-		struct osh_px_conn *c = osh_list_entry(px->active.next, struct osh_px_conn, active);
-
-		osh_list_del(&c->active);
-		if (c->state == OSH_PX_REQUEST || c->state == OSH_PX_TUNNEL ||
-		    c->state == OSH_PX_EXCHANGE) {
-			osh_chan_trim(&c->chan);
-			if (c->up)
-				osh_chan_trim(&c->up->chan);
-		}
-		if (c->state == OSH_PX_REQUEST && !c->in.len) {
-			osh_buf_fini(&c->in);
-			osh_buf_fini(&c->req);
-			osh_buf_fini(&c->up_in);
-		}
-	}
+	trim_quiet(px);
 	osh_list_for_each (it, &px->boxes)
 		osh_px_dns_wake(osh_list_entry(it, struct osh_px_box, node)); /* deadlines */
 	osh_px_pool_sweep(px);

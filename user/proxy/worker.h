@@ -229,7 +229,8 @@ struct osh_px_conn {
 	uint64_t doomed_ms; /* the exchange is refused by a newer policy and ends by then; 0 */
 	struct osh_list node; /* box->conns */
 	struct osh_list wait; /* box->waiting or site->waiters */
-	struct osh_list active; /* px->active: touched since the last sweep */
+	struct osh_list active; /* px->active */
+	uint64_t used_ms; /* when it last ran */
 	struct osh_px_box *box;
 	struct osh_px_who *who;
 	struct osh_px_site *site; /* authorised host; NULL: not known yet */
@@ -351,7 +352,7 @@ struct osh_px {
 	struct osh_px_hooks hooks;
 	struct osh_px_link monitor, signer;
 	struct osh_list boxes;
-	struct osh_list active; /* conns touched since the last sweep */
+	struct osh_list active; /* conns that ran and were not quiet for a while since */
 	struct osh_list idle_ups; /* all pooled, most recently used first */
 	struct osh_timer sweep, kick;
 	uint64_t kicked_ms; /* when the monitor was last woken for events */
@@ -484,6 +485,8 @@ int osh_px_request(struct osh_px_conn *c, const struct osh_h1_head *head, const 
 int osh_px_step_drain(struct osh_px_conn *c);
 int osh_px_step_route(struct osh_px_conn *c);
 int osh_px_step_exchange(struct osh_px_conn *c);
+/* c->req, and what is here of a short body. A failure is c->up's state and met by the next step. */
+void osh_px_send_request(struct osh_px_conn *c);
 int osh_px_step_tunnel(struct osh_px_conn *c);
 int osh_px_step_linger(struct osh_px_conn *c);
 void osh_px_tunnel_begin(struct osh_px_conn *c, bool upgraded);

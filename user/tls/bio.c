@@ -11,6 +11,33 @@
  * one turn leave in one send().
  */
 
+enum {
+	/*
+	 * A read touches no more of a record buffer than this, so that many connections with a little
+	 * each cost little, until one has filled it so many times in a row. Few may.
+	 */
+	SMALL_READ_BYTES = 32 * 1024,
+	BULK_AFTER = 2,
+	BULK_MAX = 256,
+};
+
+static void note_full(struct osh_chan *c)
+{
+	if (c->full_reads < BULK_AFTER && ++c->full_reads == BULK_AFTER &&
+	    c->env->n_bulk < BULK_MAX) {
+		c->bulk = true;
+		c->env->n_bulk++;
+	}
+}
+
+void osh_chan_unbulk(struct osh_chan *c)
+{
+	c->full_reads = 0;
+	if (c->bulk)
+		c->env->n_bulk--;
+	c->bulk = false;
+}
+
 static int read_prefix(struct osh_chan *c, char *buf, int n)
 {
 	size_t take = OSH_MIN((size_t)n, c->prefix.len);
@@ -36,12 +63,18 @@ static int on_read(BIO *bio, char *buf, int n)
 		BIO_set_retry_read(bio);
 		return -1;
 	}
+	if (!c->bulk)
+		n = OSH_MIN(n, (int)SMALL_READ_BYTES);
 	do
 		r = recv(c->fd, buf, (size_t)n, 0);
 	while (r < 0 && errno == EINTR);
 	if (r > 0) {
-		if (r < n && !c->hup)
+		if (r == n)
+			note_full(c);
+		else if (!c->hup)
 			c->sock_drained = true;
+		if (r < SMALL_READ_BYTES)
+			c->full_reads = 0;
 		return (int)r;
 	}
 	if (r == 0)

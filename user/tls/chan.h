@@ -35,6 +35,10 @@ struct osh_chan {
 	bool established;
 	bool held; /* see osh_chan_hold() */
 	bool fin_wanted, fin_sent;
+	bool kept; /* keeps its record buffers; counted in env->n_kept */
+	bool bulk; /* reads by the whole buffer; counted in env->n_bulk */
+	uint8_t uses; /* since the last trim, up to a few */
+	uint8_t full_reads; /* in a row */
 };
 
 /* Takes @take_fd. Plain at first; osh_chan_server()/_client() put TLS on it. */
@@ -86,7 +90,10 @@ size_t osh_chan_backlog(const struct osh_chan *c);
 void osh_chan_shutdown(struct osh_chan *c);
 /* More could be read without news from the kernel. */
 bool osh_chan_has_pending(const struct osh_chan *c);
-/* Release record buffers of an idle channel; they come back by themselves. */
-void osh_chan_trim(struct osh_chan *c);
+/*
+ * For a channel that has been quiet for a while: release its record buffers. They come back by
+ * themselves; one that is used again and again keeps them until the next call. true: this one had.
+ */
+bool osh_chan_trim(struct osh_chan *c);
 
 #endif

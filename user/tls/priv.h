@@ -16,6 +16,7 @@ struct osh_tls_env {
 	size_t trusted;
 	struct osh_chains *chains; /* verified before */
 	BIO_METHOD *bio;
+	uint32_t n_kept, n_bulk; /* channels with osh_chan.kept, .bulk */
 	struct osh_chan *owner; /* whose bytes are in scratch; NULL: nobody's */
 	size_t scratch_len;
 	unsigned char scratch[OSH_TLS_SCRATCH_BYTES];
@@ -32,6 +33,9 @@ struct osh_leaf {
 BIO_METHOD *osh_chan_bio_method(void);
 /* Move scratch (if @c owns it) to the socket, the rest to the spill. */
 void osh_chan_push(struct osh_chan *c);
+
+/* Read little at a time again. */
+void osh_chan_unbulk(struct osh_chan *c);
 
 /* verify.c */
 int osh_verify_setup(SSL_CTX *client, struct osh_str trust_pem, struct osh_chains **ret_chains,
