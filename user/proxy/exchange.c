@@ -246,6 +246,8 @@ static int put_final_framing(struct osh_px_conn *c, const struct osh_h1_head *he
 		r = put_length(px, head->length, at); /* also what HEAD and 304 say */
 	if (!r && c->close_after)
 		r = put(px, at, OSH_STR("Connection: close\r\n"));
+	else if (!r && c->http10) /* which waits for the close unless it is told not to */
+		r = put(px, at, OSH_STR("Connection: keep-alive\r\n"));
 	return r ? r : put(px, at, OSH_STR("\r\n"));
 }
 
