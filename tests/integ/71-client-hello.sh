@@ -114,6 +114,7 @@ try:
     elif case == "half": s.sendall(Tls(host).hello()[:100]); s.shutdown(socket.SHUT_WR); print(raw_answer(s))
     elif case == "h2-only": s.sendall(Tls(host, alpn=["h2"]).hello()); print(raw_answer(s))
     elif case == "h2-and-1": t = Tls(host, alpn=["h2", "http/1.1"], verify=not L4); whole(t); print("alpn", t.s.selected_alpn_protocol())
+    elif case == "http10": t = Tls(host, alpn=["http/1.0"]); whole(t); print("alpn", t.s.selected_alpn_protocol())
     elif case == "tls11": s.sendall(Tls(host, maximum=ssl.TLSVersion.TLSv1_1).hello()); print(raw_answer(s))
     elif case == "h2-prior": s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"); print(raw_answer(s))
     elif case == "h2-prior-tls": t = Tls(host); s.sendall(t.hello()); t.finish(s); print(t.exchange(s, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0").decode())
@@ -135,6 +136,8 @@ for how in explicit transparent; do
 		try $c api.test 443 $how; check "$how: $c passes" has "$ok" "$W/out"
 	done
 	check "$how: ALPN answers http/1.1" has 'alpn http/1.1' "$W/out"
+	try http10 api.test 443 $how; check "$how: a client that was told HTTP/1.0" has "$ok" "$W/out"
+	check "$how: is answered so in ALPN" has 'alpn http/1.0' "$W/out"
 	for c in plain upper segments records7 h2-and-1; do
 		try $c l4.test 443 $how; check "$how: $c passes on an endpoint without protocol" has "$ok" "$W/out"
 	done

@@ -16,12 +16,13 @@ enum {
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 		   const unsigned char *in, unsigned int in_len, void *arg)
 {
-	static const unsigned char http11[] = "\x08http/1.1";
+	/* the second is what clients say that were told to speak the older one */
+	static const unsigned char known[] = "\x08http/1.1\x08http/1.0";
 	unsigned char *picked;
 
 	(void)ssl;
 	(void)arg;
-	if (SSL_select_next_proto(&picked, out_len, http11, sizeof(http11) - 1, in, in_len) !=
+	if (SSL_select_next_proto(&picked, out_len, known, sizeof(known) - 1, in, in_len) !=
 	    OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = picked;
