@@ -35,6 +35,11 @@ for how in in_box in_box_bare; do
 	$how box sh -c "cd w && head -c 300000 /dev/urandom >$how && git add . && git -c user.name=t -c user.email=t@t commit -qm $how && git push -q origin HEAD:main && echo pushed" >"$W/out" 2>&1
 	check "$how: push" has pushed "$W/out"
 	check "$how: the commit arrived" is "$(git -C "$W/repos/acme/widgets.git" log -1 --format=%s main)" "$how"
+	$how box sh -c "cd w && head -c 20000000 /dev/urandom >big-$how && sha256sum <big-$how && git add . && git -c user.name=t -c user.email=t@t commit -qm big-$how && git push -q origin HEAD:main && echo pushed" >"$W/out" 2>&1
+	check "$how: push of 20 MB, chunked" has pushed "$W/out"
+	check "$how: arrived whole" is "$(git -C "$W/repos/acme/widgets.git" cat-file blob "main:big-$how" | sha256sum)" "$(head -1 "$W/out")"
+	$how box sh -c "cd w && git push origin HEAD:refs/heads/x 2>&1; git remote set-url --push origin https://github.test/acme/other.git; git push origin HEAD:main; git remote set-url --delete --push origin github.test" >"$W/out" 2>&1
+	check "$how: a refused push says so" has "unable to access 'https://github.test/acme/other.git/': The requested URL returned error: 403" "$W/out"
 	$how box git clone -q https://github.test/acme/other.git o >"$W/out" 2>&1 && die "$how: the other repository can be cloned"
 	check "$how: other repository refused" has 403 "$W/out"
 done

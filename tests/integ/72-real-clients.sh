@@ -100,7 +100,8 @@ for how in in_box in_box_bare in_box_plain; do
 	if $PY -m pip --version >/dev/null 2>&1; then
 		ran pip $how 'osh_hello-1.0-py3-none-any.whl' sh -c "rm -rf dl; $PY -m pip --disable-pip-version-check --no-cache-dir download --no-deps -d dl osh-hello && ls dl"
 	else absent pip; fi
-	if command -v npm >/dev/null && [ $how != in_box_plain ]; then
+	if ! command -v npm >/dev/null; then absent npm
+	elif [ $how != in_box_plain ]; then
 		ran npm $how 'hello from the tarball' sh -c 'rm -rf n && mkdir n && cd n && npm_config_cache=/sandbox/.npm npm install --no-audit --no-fund --no-update-notifier osh-hello && node -e "require(\"osh-hello\")"'
 	fi
 	if command -v go >/dev/null; then

@@ -50,16 +50,18 @@ ran() { local what=$1 how=$2 want=$3; shift 3
 	check "$what, $how" has "$want" "$W/out"; [ -z "${SHOW:-}" ] || sed "s|^|$what, $how: |" "$W/out" | grep -v '^.*: *$' | tail -4; }
 refused() { local what=$1; shift; ran "$what, refused" "$@"; }
 
+n=0
 for how in in_box in_box_bare; do
+	n=$((n + 1))
 	if $PY -m pip --version >/dev/null 2>&1; then
 		pip="rm -rf t && $PY -m pip --disable-pip-version-check --no-cache-dir install --retries 0 --target t"
 		ran pip $how 'hello from the wheel' "$pip -q --index-url https://index.test/simple/ osh-hello && PYTHONPATH=t $PY -c 'import osh_hello'"
-		refused pip $how '403' "$pip --index-url https://index.test/denied/ osh-hello"
+		refused pip $how '403 Client Error: Forbidden for url: https://index.test/denied/osh-hello/' "$pip -vv --index-url https://index.test/denied/ osh-hello"
 		refused 'pip, another CA' $how 'CERTIFICATE_VERIFY_FAILED' "$pip --index-url https://raw.test/simple/ osh-hello"
 	else echo "note: pip is not installed here, not tried"; fi
 	if need npm npm; then
 		npm="HOME=/sandbox npm --no-audit --no-fund --no-update-notifier --fetch-retries 0"
-		ran 'npm publish' $how '+ osh-mine@1.0.0' "rm -rf m && mkdir m && cd m && echo '//registry.npmjs.org/:_authToken=t' >.npmrc && printf '{\"name\":\"osh-mine\",\"version\":\"1.0.0\",\"main\":\"i.js\"}' >package.json && echo 'console.log(\"hello from the tarball\")' >i.js && $npm publish"
+		ran 'npm publish' $how "+ osh-mine@1.$n.0" "rm -rf m && mkdir m && cd m && echo '//registry.npmjs.org/:_authToken=t' >.npmrc && printf '{\"name\":\"osh-mine\",\"version\":\"1.$n.0\",\"main\":\"i.js\"}' >package.json && echo 'console.log(\"hello from the tarball\")' >i.js && $npm publish"
 		ran 'npm install' $how 'hello from the tarball' "rm -rf n .npm && mkdir n && cd n && $npm install osh-mine >&2 && node -e 'require(\"osh-mine\")'"
 		refused 'npm publish' $how '403 Forbidden - PUT https://registry.npmjs.org/osh-theirs' "cd m && sed -i s/osh-mine/osh-theirs/ package.json && $npm publish"
 		refused 'npm, another CA' $how 'unable to verify the first certificate' "cd n && $npm --registry https://raw.test/ view osh-mine"
@@ -80,12 +82,12 @@ for how in in_box in_box_bare; do
 	if need aria2c aria2; then
 		ran 'aria2, four ranges at once' $how "$($PY -c 'import hashlib; print(hashlib.sha256(bytes(range(256))*4096*50).hexdigest())')" 'rm -f big*; aria2c -q --no-conf -x4 -s4 -k1M -o big https://api.test/big && sha256sum big'
 		refused aria2 $how 'status=403' 'aria2c --no-conf -o no https://api.test/denied/x'
-		refused 'aria2, another CA' $how 'certificate' 'aria2c --no-conf --max-tries=1 -o no https://raw.test/zen'
+		refused 'aria2, another CA' $how 'issuer is not known' 'aria2c --no-conf --max-tries=1 -o no https://raw.test/zen'
 	fi
 	if need lftp lftp; then
 		ran lftp $how 'Anything added' 'HOME=/sandbox lftp -c "open https://api.test; cat /zen"'
 		refused lftp $how '403' 'HOME=/sandbox lftp -c "open https://api.test; cat /denied/zen"'
-		refused 'lftp, another CA' $how 'not trusted' 'HOME=/sandbox lftp -c "set net:max-retries 1; open https://raw.test; cat /zen"'
+		refused 'lftp, another CA' $how 'NOT trusted' 'HOME=/sandbox lftp -c "set net:max-retries 1; open https://raw.test; cat /zen"'
 	fi
 	if need skopeo skopeo; then
 		ran skopeo $how '"schemaVersion": 2' 'skopeo inspect --raw docker://oci.test/osh/hello:1'
@@ -103,7 +105,7 @@ if need svn Subversion; then # no repository there: far enough to be told so
 	ran svn in_box_bare E1 'svn --non-interactive ls https://svn.test/r'
 	check "svn trusts the certificate" has_not E230001 "$W/out"
 	check "its request arrived" has 'OPTIONS /r' "$W/origin/requests"
-	refused svn in_box_bare '403' 'svn --non-interactive ls https://svn.test/denied/r'
+	refused svn in_box_bare "Access to '/denied/r' forbidden" 'svn --non-interactive ls https://svn.test/denied/r'
 	refused 'svn, another CA' in_box_bare E230001 'svn --non-interactive ls https://raw.test/r'
 fi
 if need ab ab; then

@@ -31,6 +31,7 @@ lock, numbers, published = threading.Lock(), itertools.count(1), {}
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def setup(self):
         super().setup()
