@@ -32,8 +32,8 @@ def connect(host, port):
     return s
 
 
-def tls():
-    return ctx.wrap_socket(connect("api.test", 443), server_hostname="api.test")
+def tls(host="api.test"):
+    return ctx.wrap_socket(connect(host, 443), server_hostname=host)
 
 
 def answer(s):
@@ -131,9 +131,127 @@ def deaf():
     count["ok"] += len(held)
 
 
+def upgrade():
+    s = tls("odd.test")
+    s.sendall(b"GET /upgrade HTTP/1.1\r\nHost: odd.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+              b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    if not s.recv(4096).startswith(b"HTTP/1.1 101"):
+        raise OSError("no upgrade")
+    for _ in range(random.randrange(1, 20)):
+        data = os.urandom(random.randrange(1, 20000))
+        s.sendall(data)
+        while data:
+            piece = s.recv(65536)
+            if not piece or not data.startswith(piece):
+                raise OSError("echo")
+            data = data[len(piece):]
+    count["ok"] += 1
+    if random.random() < 0.3:
+        reset(s)
+    else:
+        s.close()
+    time.sleep(0.1)
+
+
+def stream():
+    held = [tls("odd.test") for _ in range(4)]
+    for s in held:
+        s.sendall(b"GET /sse HTTP/1.1\r\nHost: odd.test\r\n\r\n")
+    for i, s in enumerate(held):
+        while i % 2 == 0 and s.recv(65536):
+            pass
+        count["ok"] += 1
+        s.close()
+
+
+def upload():
+    s = tls("odd.test")
+    for _ in range(6):
+        size = random.randrange(1, 300000)
+        s.sendall(b"PUT /up HTTP/1.1\r\nHost: odd.test\r\nContent-Length: %d\r\n\r\n" % size)
+        s.sendall(b"u" * size)
+        if answer(s) != 200:
+            raise OSError("status")
+        count["ok"] += 1
+    s.sendall(b"PUT /up HTTP/1.1\r\nHost: odd.test\r\nContent-Length: 30\r\n\r\n")
+    for _ in range(random.choice((10, 30))):  # in drops; some end before their end
+        s.sendall(b"u")
+        time.sleep(0.02)
+    reset(s)
+
+
+def rest(s):
+    """All that comes until the end; a reset is an end, too."""
+    data = b""
+    try:
+        while True:
+            piece = s.recv(65536)
+            if not piece:
+                return data
+            data += piece
+    except OSError:
+        return data
+
+
+def odd():
+    for path, body, want in ((b"/cut", b"", b"200"), (b"/mute", b"", b"504"), (b"/early", b"x" * 100000, b"200"),
+                             (b"/chunks", b"", b"200"), (b"/late", b"y", b"408")):
+        s = tls("odd.test")
+        claimed = len(body) + (path == b"/late")
+        s.sendall(b"PUT %s HTTP/1.1\r\nHost: odd.test\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (path, claimed, body))
+        status = rest(s)[9:12]
+        s.close()
+        # a reset may overtake what was sent before it
+        count["ok" if status in (want, b"" if path == b"/cut" else want) else "failed"] += 1
+
+
+def chained():
+    s = tls("chained.test")
+    for _ in range(random.randrange(1, 10)):
+        s.sendall(b"GET /1 HTTP/1.1\r\nHost: chained.test\r\n\r\n")
+        if answer(s) != 200:
+            raise OSError("status")
+        count["ok"] += 1
+        time.sleep(0.02)
+    reset(s)
+
+
+def flood():
+    for i in range(200):
+        s = proxy()
+        s.sendall(b"CONNECT evil%d.test:443 HTTP/1.1\r\nHost: evil\r\n\r\n" % (i % 50))
+        if i % 4 == 0:
+            reset(s)
+            continue
+        if not s.recv(4096).startswith(b"HTTP/1.1 403"):
+            raise OSError("status")
+        s.close()
+        count["ok"] += 1
+    d = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with open("/etc/resolv.conf", encoding="ascii") as f:
+        server = [line.split()[1] for line in f if line.startswith("nameserver") and "." in line][0]
+    for _ in range(200):
+        label = b"%012d" % random.randrange(10 ** 12)
+        d.sendto(b"\1\2\1\0\0\1\0\0\0\0\0\0" + bytes([len(label)]) + label + b"\4evil\0\0\1\0\1", (server, 53))
+    d.close()
+    time.sleep(0.5)
+
+
+def nowhere():
+    for host, want in (("dead.test", b"502"), ("n%d.unknown.test" % random.randrange(10 ** 6), b"502")):
+        s = proxy()
+        s.sendall(f"CONNECT {host}:9000 HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        status = rest(s)[9:12]
+        s.close()
+        count["ok" if status == want else "failed"] += 1
+    time.sleep(0.1)
+
+
+work = {"keep": keep, "denied": denied, "tunnel": tunnel, "slow": slow, "deaf": deaf, "upgrade": upgrade, "stream": stream,
+        "upload": upload, "odd": odd, "chained": chained, "flood": flood, "nowhere": nowhere}[what]
 while time.monotonic() < until:
     try:
-        {"keep": keep, "denied": denied, "tunnel": tunnel, "slow": slow, "deaf": deaf}[what]()
+        work()
     except OSError:
         count["failed"] += 1
         time.sleep(0.2)
