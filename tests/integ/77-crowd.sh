@@ -71,8 +71,20 @@ grep -m1 'over a ceiling' "$W/openshelld.log"
 # ---- names
 serials() { in_box_bare good /bin/sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do /usr/bin/openssl s_client -connect api.test:443 -servername api.test </dev/null 2>/dev/null | /usr/bin/openssl x509 -noout -serial; done' 2>&1 </dev/null | sort -u; }
 before=$(serials); base=$(rss_kb)
-HOW=explicit crowd names "$NAMES" 16 600 wild.test; grep ^end "$W/crowd" | sed 's/^end/explicit:/'
-check "new names are served up to the signer's quota, the others refused, none stalls" test "$(field end done)" -ge 1000 -a $(($(field end done) + $(field end failed))) = "$NAMES" -a "$(field end stalled)" = 0
+signer=$(pgrep -P "$DAEMON" -f '^openshelld: signer') rest=$(good 15)
+one() { awk '/^VmRSS/{print $2}' "/proc/$1/status"; }
+monitor_kb=$(one "$DAEMON") signer_kb=$(one "$signer") ratios='' top=0
+HOW=explicit crowd names "$NAMES" 16 1200 wild.test & C=$!
+sleep 0.5
+while kill -0 $C 2>/dev/null && ! grep -q ^end "$W/crowd"; do
+	ratios="$ratios $(awk "BEGIN{printf \"%.1f\", $(good 20) / $rest}")"
+	r=$(rss_kb); [ "$r" -le "$top" ] || top=$r
+done
+wait $C; grep ^end "$W/crowd" | sed 's/^end/explicit:/'
+echo "figure: $NAMES names in $(field end seconds) s: RSS of the proxies at most +$((top - base)) KiB, signer +$(($(one "$signer") - signer_kb)) KiB, monitor +$(($(one "$DAEMON") - monitor_kb)) KiB; the other's latency / at rest meanwhile:$(echo "$ratios" | tr ' ' '\n' | sort -n | awk 'NF{v[++n] = $1} END {printf " median %s, highest %s of %d", v[int((n + 1) / 2)], v[n], n}')"
+# what one proxy may get in that time; several get more
+quota=$(awk "BEGIN{q = int(16384 + 2048 * ($(field end seconds) - 1)); print q < $NAMES ? q : $NAMES}")
+check "new names are served up to the signer's quota ($quota), the others refused, none stalls" test "$(field end done)" -ge "$quota" -a $(($(field end done) + $(field end failed))) = "$NAMES" -a "$(field end stalled)" = 0
 HOW=transparent crowd names 3000 16 60 wild.test; grep ^end "$W/crowd" | sed 's/^end/transparent:/'
 check "addresses have a ceiling per sandbox" test $(($(field end done) + $(field end failed))) -gt 800 -a $(($(field end done) + $(field end failed))) -le 1024 -a "$(field end dns)" -gt 1500 -a "$(field end stalled)" = 0
 r=$(rss_kb); echo "figure: RSS after $((NAMES + 3000)) names: +$((r - base)) KiB"
