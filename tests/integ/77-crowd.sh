@@ -39,7 +39,7 @@ files=$(awk '/Max open files/{print $4}' "/proc/$(proxies | head -1)/limits")
 base=$(rss_kb); rest=$(good 15)
 echo "size: $CONNS connections, $NAMES names, $files descriptors per process; at rest $rest us per request, $base KiB"
 crowd hold "$CONNS" 64 12 api.test & C=$!
-until_ok test -s "$W/crowd"; sleep 1
+sleep 0.5
 while kill -0 $C 2>/dev/null && ! grep -q ^made "$W/crowd"; do
 	build=$(good 10); builds="${builds:-} $(awk "BEGIN{printf \"%.1f\", $build / $rest}")"
 done

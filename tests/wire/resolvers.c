@@ -42,10 +42,11 @@ enum mode {
 	TRUNCATED_EMPTY,
 	MANY, /* 100 addresses, number detail is internal, the others are not */
 	NO_AAAA, /* is silent about IPv6 */
+	NO_A,
 };
 static volatile enum mode mode;
 static volatile int detail;
-static volatile unsigned int by_tcp;
+static volatile unsigned int by_tcp, unanswered;
 
 static void check(bool ok, const char *what, const char *promise)
 {
@@ -87,8 +88,10 @@ static size_t answer(const uint8_t *q, size_t n, uint8_t *m, bool over_tcp)
 	bool aaaa = at > 12 && q[at - 3] == 28;
 	unsigned int records = 1;
 
-	if (mode == SILENT || (mode == NO_AAAA && aaaa))
+	if (mode == SILENT || (mode == NO_AAAA && aaaa) || (mode == NO_A && !aaaa)) {
+		unanswered++;
 		return 0;
+	}
 	memcpy(m, q, at);
 	m[2] = 0x81;
 	m[3] = 0x80;
@@ -331,7 +334,10 @@ int main(void)
 		ask("100 addresses", MANY, 50, "502", "upstream_unreachable");
 		check(harness_stat(h, "dials") - dials == 16, "100 addresses", "16 are tried");
 	}
+	unanswered = 0;
 	ask("no word about IPv6", NO_AAAA, 0, "403", taken);
+	ask("no word about IPv4", NO_A, 0, "403", taken);
+	check(unanswered == 2, "no word about a family", "its question was not even repeated");
 	ask("an answer again", ANSWER, 0, "403", taken);
 	check(harness_quiet(h, 3000), "in the end", "nothing is left");
 	harness_stop(h);

@@ -19,6 +19,8 @@ enum {
 	TTL_MIN_S = 1,
 	TTL_MAX_S = 60,
 	TTL_FAILED_S = 1,
+	/* The other family's answer is waited for this long (RFC 8305 3): many a resolver never gives it. */
+	LATE_MS = 250,
 };
 
 enum entry_state {
@@ -28,13 +30,26 @@ enum entry_state {
 	ANSWERED, /* its waiters are to be called */
 };
 
+enum { V4, V6, FAMILIES };
+
+/* A question of c-ares. */
+struct query {
+	struct osh_list node; /* share->asked */
+	struct osh_resolver *resolver;
+	struct osh_resolver_share *share; /* NULL: gone */
+	struct entry *entry; /* NULL: the answer is of no interest any more */
+	int family;
+};
+
 struct entry {
 	struct osh_list node; /* share->entries, most recently used first */
 	struct osh_list work; /* share->queue or resolver->answered */
 	struct entry *next;
 	struct osh_resolver *resolver;
-	struct osh_resolver_share *share; /* NULL: gone while the answer was under way */
-	uint32_t hash;
+	struct osh_resolver_share *share;
+	struct query *query[FAMILIES]; /* while no answer is there */
+	struct osh_timer late; /* one of both has an answer */
+	uint32_t hash, ttl_s;
 	uint8_t state; /* enum entry_state */
 	int status; /* 0 or negative errno, once KNOWN or ANSWERED */
 	uint64_t expires_ms;
@@ -47,9 +62,9 @@ struct entry {
 struct osh_resolver_share {
 	struct osh_resolver *resolver;
 	struct osh_list turn; /* resolver->turns while something may be asked */
-	struct osh_list entries, queue;
+	struct osh_list entries, queue, asked;
 	struct entry *bucket[BUCKETS];
-	uint32_t n_entries, inflight;
+	uint32_t n_entries, inflight; /* questions of both families, two for each name */
 };
 
 /* A socket of c-ares in our loop. */
@@ -69,7 +84,6 @@ struct osh_resolver {
 	struct osh_list answered; /* entries */
 	uint32_t inflight;
 	bool asking; /* inside ask_more() */
-	bool closing;
 };
 
 static uint32_t hash_of(struct osh_str s)
@@ -162,7 +176,7 @@ static void take_turns(struct osh_resolver_share *share)
 {
 	struct osh_resolver *r = share->resolver;
 	bool may = !osh_list_is_empty(&share->queue) &&
-		   share->inflight < r->cfg->limits.dns_inflight_each;
+		   share->inflight < FAMILIES * r->cfg->limits.dns_inflight_each;
 
 	if (!may)
 		osh_list_del(&share->turn);
@@ -170,21 +184,30 @@ static void take_turns(struct osh_resolver_share *share)
 		osh_list_add_tail(&r->turns, &share->turn);
 }
 
+/* c-ares goes on; what it finds is dropped. */
+static void give_up(struct entry *e)
+{
+	osh_timer_stop(&e->late);
+	for (int i = 0; i < FAMILIES; i++) {
+		if (e->query[i])
+			e->query[i]->entry = NULL;
+		e->query[i] = NULL;
+	}
+}
+
 static void entry_free(struct entry *e)
 {
 	struct osh_resolver_share *share = e->share;
+	struct entry **p = &share->bucket[e->hash % BUCKETS];
 
+	give_up(e);
 	osh_list_del(&e->node);
 	osh_list_del(&e->work);
-	if (share) {
-		struct entry **p = &share->bucket[e->hash % BUCKETS];
-
-		while (*p != e)
-			p = &(*p)->next;
-		*p = e->next;
-		share->n_entries--;
-		take_turns(share);
-	}
+	while (*p != e)
+		p = &(*p)->next;
+	*p = e->next;
+	share->n_entries--;
+	take_turns(share);
 	free(e);
 }
 
@@ -277,36 +300,76 @@ static int status_of(int ares)
 	}
 }
 
+/* All that will be known is: who waits can be called. */
+static void answered(struct entry *e)
+{
+	struct osh_resolver *r = e->resolver;
+	uint32_t ttl_s = e->addrs.n ? OSH_MAX(e->ttl_s, (uint32_t)TTL_MIN_S) : TTL_FAILED_S;
+
+	give_up(e);
+	if (e->addrs.n)
+		e->status = 0;
+	e->expires_ms = osh_loop_now_ms(r->loop) + ttl_s * 1000ull;
+	e->state = ANSWERED;
+	osh_list_add_tail(&r->answered, &e->work);
+}
+
+static void on_late(struct osh_timer *timer)
+{
+	struct entry *e = osh_container_of(timer, struct entry, late);
+	struct osh_resolver *r = e->resolver;
+
+	answered(e);
+	finish(r);
+}
+
+/* Of two failures: the one that asking again may mend. */
+static int worse(int a, int b)
+{
+	if (a == -ETIME || b == -ETIME)
+		return -ETIME;
+	return a == -EIO || b == -EIO ? -EIO : -ENXIO;
+}
+
+static void query_free(struct query *q)
+{
+	q->resolver->inflight--;
+	osh_list_del(&q->node);
+	if (q->share) {
+		q->share->inflight--;
+		take_turns(q->share);
+	}
+	free(q);
+}
+
 /* From anywhere inside c-ares: only notes what is to be done. */
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
-	struct entry *e = arg;
-	struct osh_resolver *r = e->resolver;
-	uint32_t ttl_s = TTL_MAX_S;
+	struct query *q = arg;
+	struct entry *e = q->entry;
+	uint32_t before = e ? e->addrs.n : 0;
 
 	(void)timeouts;
-	r->inflight--;
-	e->addrs = (struct osh_px_addrs){ 0 };
-	if (status == ARES_SUCCESS) {
+	if (e)
+		e->query[q->family] = NULL;
+	if (e && status == ARES_SUCCESS) {
 		for (struct ares_addrinfo_node *n = info->nodes; n; n = n->ai_next) {
 			add_node(&e->addrs, n);
 			if (n->ai_ttl >= 0)
-				ttl_s = OSH_MIN(ttl_s, (uint32_t)n->ai_ttl);
+				e->ttl_s = OSH_MIN(e->ttl_s, (uint32_t)n->ai_ttl);
 		}
 	}
 	if (info)
 		ares_freeaddrinfo(info);
-	if (!e->share || r->closing) {
-		entry_free(e);
+	query_free(q);
+	if (!e)
 		return;
-	}
-	e->status = e->addrs.n ? 0 : status_of(status);
-	ttl_s = e->status ? TTL_FAILED_S : OSH_MAX(ttl_s, (uint32_t)TTL_MIN_S);
-	e->expires_ms = osh_loop_now_ms(r->loop) + ttl_s * 1000ull;
-	e->state = ANSWERED;
-	osh_list_add_tail(&r->answered, &e->work);
-	e->share->inflight--;
-	take_turns(e->share);
+	if (e->addrs.n == before)
+		e->status = worse(e->status, status_of(status));
+	if (!e->query[V4] && !e->query[V6])
+		answered(e);
+	else if (e->addrs.n)
+		osh_timer_set(e->resolver->loop, &e->late, LATE_MS, on_late);
 }
 
 /* ---- asking ---- */
@@ -338,6 +401,21 @@ static bool from_table(const struct osh_resolver *r, struct osh_str host, struct
 	return false;
 }
 
+static struct query *query_new(struct entry *e, int family)
+{
+	struct query *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	*q = (struct query){
+		.resolver = e->resolver, .share = e->share, .entry = e, .family = family
+	};
+	osh_list_add_tail(&e->share->asked, &q->node);
+	e->share->inflight++;
+	e->resolver->inflight++;
+	return q;
+}
+
 static void ask(struct entry *e)
 {
 	struct osh_resolver *r = e->resolver;
@@ -345,16 +423,32 @@ static void ask(struct entry *e)
 	char name[OSH_HOST_MAX + 2];
 	struct ares_addrinfo_hints hints = {
 		.ai_flags = ARES_AI_NOSORT,
-		.ai_family = AF_UNSPEC,
 		.ai_socktype = SOCK_STREAM,
 	};
+	struct query *q[FAMILIES];
 
 	snprintf(name, sizeof(name), "%s%s", e->host,
 		 e->len && e->host[e->len - 1] == '.' ? "" : ".");
 	e->state = ASKED;
-	r->inflight++;
-	e->share->inflight++;
-	ares_getaddrinfo(r->channel, name, NULL, &hints, on_answer, e);
+	e->addrs = (struct osh_px_addrs){ 0 };
+	e->ttl_s = TTL_MAX_S;
+	e->status = -ENXIO;
+	for (int i = 0; i < FAMILIES; i++)
+		q[i] = e->query[i] = query_new(e, i);
+	if (!q[V4] || !q[V6]) {
+		for (int i = 0; i < FAMILIES; i++)
+			if (q[i])
+				query_free(q[i]);
+		e->query[V4] = e->query[V6] = NULL;
+		e->status = -EIO;
+		answered(e);
+		return;
+	}
+	/* either may be answered before the call returns, and only the second one ends the entry */
+	for (int i = 0; i < FAMILIES; i++) {
+		hints.ai_family = i == V4 ? AF_INET : AF_INET6;
+		ares_getaddrinfo(r->channel, name, NULL, &hints, on_answer, q[i]);
+	}
 }
 
 /* Start what may be started. c-ares may answer at once, on failures: on_answer() only notes it. */
@@ -363,7 +457,8 @@ static void ask_more(struct osh_resolver *r)
 	if (r->asking)
 		return;
 	r->asking = true;
-	while (r->inflight < r->cfg->limits.dns_inflight && !osh_list_is_empty(&r->turns)) {
+	while (r->inflight < FAMILIES * r->cfg->limits.dns_inflight &&
+	       !osh_list_is_empty(&r->turns)) {
 		struct osh_resolver_share *share = osh_list_entry(r->turns.next,
 								  struct osh_resolver_share, turn);
 		struct entry *e = osh_list_entry(share->queue.next, struct entry, work);
@@ -535,6 +630,7 @@ struct osh_resolver_share *osh_resolver_share_new(struct osh_resolver *r)
 	osh_list_init(&share->turn);
 	osh_list_init(&share->entries);
 	osh_list_init(&share->queue);
+	osh_list_init(&share->asked);
 	return share;
 }
 
@@ -548,12 +644,13 @@ struct osh_resolver_share *osh_resolver_share_free(struct osh_resolver_share *sh
 		while (!osh_list_is_empty(&e->waiters))
 			osh_lookup_cancel(
 				osh_list_entry(e->waiters.next, struct osh_px_lookup, node));
-		if (e->state != ASKED) {
-			entry_free(e);
-			continue;
-		}
-		e->share = NULL; /* c-ares still holds it */
-		osh_list_del(&e->node);
+		entry_free(e);
+	}
+	while (!osh_list_is_empty(&share->asked)) {
+		struct query *q = osh_list_entry(share->asked.next, struct query, node);
+
+		q->share = NULL; /* c-ares still holds it */
+		osh_list_del(&q->node);
 	}
 	osh_list_del(&share->turn);
 	free(share);
@@ -564,7 +661,6 @@ struct osh_resolver *osh_resolver_free(struct osh_resolver *r)
 {
 	if (!r)
 		return NULL;
-	r->closing = true;
 	if (r->channel)
 		ares_destroy(r->channel); /* ends every query through on_answer() */
 	osh_timer_stop(&r->timer);
