@@ -27,7 +27,7 @@ int osh_px_step_linger(struct osh_px_conn *c)
 {
 	struct osh_px *px = c->box->px;
 
-	for (;;) {
+	for (size_t turn = 0; turn < OSH_PX_TURN_BYTES; turn += OSH_PX_READ_COST) {
 		ssize_t n = osh_chan_read(&c->chan, px->rbuf, sizeof(px->rbuf));
 
 		if (n == -EAGAIN)
@@ -36,6 +36,7 @@ int osh_px_step_linger(struct osh_px_conn *c)
 			return OSH_PX_END;
 		c->req_body.left -= (uint64_t)n;
 	}
+	return OSH_PX_YIELD;
 }
 
 bool osh_px_may_keep(const struct osh_px_conn *c)

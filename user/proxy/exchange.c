@@ -8,7 +8,6 @@
 
 enum {
 	JOIN_MAX = 16384, /* head and first body bytes up to this leave as one TLS record */
-	TURN_BYTES = 4 * OSH_PX_RBUF_BYTES, /* per wake-up; then the others have their turn */
 };
 
 /* ---- bodies ---- */
@@ -129,7 +128,7 @@ static int pump_up(struct osh_px_conn *c)
 	struct osh_px *px = c->box->px;
 	size_t moved = 0;
 
-	while (!c->req_body.done && moved < TURN_BYTES && has_room(&c->up->chan)) {
+	while (!c->req_body.done && moved < OSH_PX_TURN_BYTES && has_room(&c->up->chan)) {
 		struct osh_str data = osh_buf_str(&c->in);
 		bool from_in = data.n > 0;
 		size_t used = 0;
@@ -153,7 +152,7 @@ static int pump_up(struct osh_px_conn *c)
 			return r;
 		if (r < 0)
 			c->up->state = OSH_PX_UP_DEAD; /* its answer may be here all the same */
-		moved += used;
+		moved += OSH_MAX(used, (size_t)OSH_PX_READ_COST);
 		c->bytes_up += used;
 		if (from_in)
 			osh_buf_consume(&c->in, used);
@@ -164,7 +163,7 @@ static int pump_up(struct osh_px_conn *c)
 		osh_px_conn_deadline(c, c->req_body.done ? px->cfg.timeouts.response_ms
 							 : px->cfg.timeouts.body_ms);
 	}
-	return moved >= TURN_BYTES ? OSH_PX_YIELD : 0;
+	return moved >= OSH_PX_TURN_BYTES ? OSH_PX_YIELD : 0;
 }
 
 /* ---- response head ---- */
@@ -471,7 +470,7 @@ static int pump_down(struct osh_px_conn *c)
 		ssize_t n;
 		int r;
 
-		if (moved >= TURN_BYTES)
+		if (moved >= OSH_PX_TURN_BYTES)
 			return OSH_PX_YIELD;
 		if (!osh_chan_has_pending(&c->up->chan))
 			break;
@@ -480,7 +479,7 @@ static int pump_down(struct osh_px_conn *c)
 			break;
 		if (n <= 0)
 			return on_up_end(c, n == 0 && c->up->chan.eof_clean);
-		moved += (size_t)n;
+		moved += OSH_MAX((size_t)n, (size_t)OSH_PX_READ_COST);
 		data = (struct osh_str){ px->rbuf, (size_t)n };
 		if (c->up_in.len) {
 			if (osh_buf_add(&c->up_in, px->rbuf, (size_t)n) < 0)

@@ -437,7 +437,7 @@ int osh_px_step_drain(struct osh_px_conn *c)
 	size_t take;
 
 	/* only bodies of known, small length come here */
-	for (;;) {
+	for (size_t turn = 0; turn < OSH_PX_TURN_BYTES; turn += OSH_PX_READ_COST) {
 		if (c->in.len) {
 			take = (size_t)OSH_MIN((uint64_t)c->in.len, c->req_body.left);
 			osh_buf_consume(&c->in, take);
@@ -456,6 +456,7 @@ int osh_px_step_drain(struct osh_px_conn *c)
 		if (osh_buf_add(&c->in, px->rbuf, (size_t)n) < 0)
 			return -ENOMEM;
 	}
+	return OSH_PX_YIELD;
 }
 
 int osh_px_step_route(struct osh_px_conn *c)

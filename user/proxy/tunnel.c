@@ -7,7 +7,6 @@
  */
 
 enum {
-	TURN_BYTES = 4 * OSH_PX_RBUF_BYTES,
 	BULKY_BYTES = 256 * 1024, /* in one direction: from here on a pipe pays */
 };
 
@@ -133,7 +132,7 @@ static int copy(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, b
 		ssize_t n;
 		int r;
 
-		if (moved >= TURN_BYTES)
+		if (moved >= OSH_PX_TURN_BYTES)
 			return OSH_PX_YIELD;
 		if (!osh_chan_has_pending(from))
 			return 0;
@@ -149,7 +148,7 @@ static int copy(struct osh_px *px, struct osh_chan *from, struct osh_chan *to, b
 			*eof = true;
 			return 0;
 		}
-		moved += (size_t)n;
+		moved += OSH_MAX((size_t)n, (size_t)OSH_PX_READ_COST);
 		*bytes += (uint64_t)n;
 		r = osh_chan_write(to, px->rbuf, (size_t)n);
 		if (r < 0)

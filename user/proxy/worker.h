@@ -34,6 +34,9 @@ enum {
 	OSH_PX_RBUF_BYTES = 128 * 1024,
 	OSH_PX_WBUF_BYTES = 192 * 1024,
 	OSH_PX_BACKLOG_HIGH = 64 * 1024, /* stop reading the source */
+	OSH_PX_TURN_BYTES = 4 *
+			    OSH_PX_RBUF_BYTES, /* per wake-up; then the others have their turn */
+	OSH_PX_READ_COST = 64 * 1024, /* a read is no less of a turn: small TLS records cost, too */
 	OSH_PX_HASH = 1024, /* buckets of the small tables */
 	OSH_PX_DENIED = 64, /* denials kept ready-made */
 };

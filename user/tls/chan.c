@@ -275,7 +275,7 @@ ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n)
 	if (!c->ssl)
 		return read_plain(c, buf, n);
 	forget_errors();
-	while (got < n) {
+	for (int records = 0; got < n && records < OSH_CHAN_READ_RECORDS; records++) {
 		size_t one;
 		int ret = SSL_read_ex(c->ssl, (char *)buf + got, n - got, &one);
 
@@ -291,6 +291,11 @@ ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n)
 	}
 	if (got)
 		note_use(c);
+	c->since_chatter += (uint32_t)got;
+	if (c->since_chatter >= OSH_CHAN_CHATTER_BYTES) {
+		c->since_chatter = 0;
+		c->chatter -= c->chatter > 0;
+	}
 	/* a failure after data is met again at the next call */
 	return got ? (ssize_t)got : r;
 }

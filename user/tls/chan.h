@@ -17,6 +17,12 @@ enum {
 	/* A peer that lets this much pile up is broken or hostile: -ENOBUFS. Callers stop reading
 	 * their source far below. */
 	OSH_CHAN_SPILL_MAX = 1024 * 1024,
+	/* Handshake messages after the handshake, more by one for every OSH_CHAN_CHATTER_BYTES read;
+	 * a peer that sends more fails with -EPROTO. */
+	OSH_CHAN_CHATTER_MAX = 256,
+	OSH_CHAN_CHATTER_BYTES = 1024 * 1024,
+	/* TLS records that one read takes: whoever makes them small does not hold up the others. */
+	OSH_CHAN_READ_RECORDS = 64,
 };
 
 struct osh_chan {
@@ -39,6 +45,8 @@ struct osh_chan {
 	bool bulk; /* reads by the whole buffer; counted in env->n_bulk */
 	uint8_t uses; /* since the last trim, up to a few */
 	uint8_t full_reads; /* in a row */
+	uint16_t chatter; /* handshake messages after the handshake */
+	uint32_t since_chatter; /* bytes read since one of them was forgiven */
 };
 
 /* Takes @take_fd. Plain at first; osh_chan_server()/_client() put TLS on it. */
@@ -73,7 +81,10 @@ const char *osh_chan_error(const struct osh_chan *c);
 /* Tell the channel what epoll said. */
 void osh_chan_event(struct osh_chan *c, uint32_t events);
 
-/* Bytes read; 0: end of stream; -EAGAIN; -EPROTO; -errno. Fills as much of @buf as it can. */
+/*
+ * Bytes read; 0: end of stream; -EAGAIN; -EPROTO; -errno. Fills as much of @buf as it can, but by no
+ * more than OSH_CHAN_READ_RECORDS records: osh_chan_has_pending() says whether there may be more.
+ */
 ssize_t osh_chan_read(struct osh_chan *c, void *buf, size_t n);
 /* Takes all of it or fails for good. */
 int osh_chan_write(struct osh_chan *c, const void *data, size_t n) OSH_MUST_CHECK;

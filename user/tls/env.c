@@ -34,6 +34,20 @@ static const SSL_METHOD *common(bool server)
 	return server ? TLS_server_method() : TLS_client_method();
 }
 
+/*
+ * Messages after the handshake (key updates, tickets, refused renegotiations) are small, cost us far
+ * more than their sender, and no read ends with them: a peer gets few of them.
+ */
+static void on_info(const SSL *ssl, int where, int ret)
+{
+	struct osh_chan *c = SSL_get_app_data(ssl);
+
+	(void)ret;
+	if (c && c->established && (where & (SSL_CB_LOOP | SSL_CB_ALERT)) &&
+	    ++c->chatter > OSH_CHAN_CHATTER_MAX)
+		c->err = -EPROTO;
+}
+
 static SSL_CTX *ctx_new(bool server)
 {
 	SSL_CTX *ctx = SSL_CTX_new(common(server));
@@ -46,6 +60,7 @@ static SSL_CTX *ctx_new(bool server)
 	SSL_CTX_set_security_level(ctx, 2); /* no SHA-1 signatures, no short keys */
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 1);
+	SSL_CTX_set_info_callback(ctx, on_info);
 	SSL_CTX_set_default_read_buffer_len(ctx, READ_BUFFER_BYTES);
 	if (!SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ||
 	    !SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
