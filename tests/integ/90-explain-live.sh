@@ -106,6 +106,14 @@ OPENSHELL_SOCKET=$W/none.sock check "no daemon" rc 1 ex -n box
 check "is said" has 'error: cannot read the policy of sandbox "box": openshelld does not answer' "$W/err"
 OPENSHELL_SOCKET=$W/none.sock check "a file needs none" rc 0 ex -p "$W/box.yaml" -b /usr/bin/curl https://api.test/zen
 
+# the global policy is nobody's to update
+policy_file '' >"$W/g.yaml"
+openshell policy set --global --policy "$W/g.yaml" --yes 2>/dev/null
+ex -n box -b /usr/bin/curl https://other.test/x
+check "under a global policy" has "The global policy is in force: change it with 'openshell policy set --global'" "$W/out"
+check "no command that would be refused" has_not 'policy update' "$W/out"
+openshell policy delete --global --yes 2>/dev/null
+
 # a reason that is not the policy's
 in_box box curl -s -o /dev/null -H 'Host: evil.test' https://api.test/zen </dev/null
 logged evil.test

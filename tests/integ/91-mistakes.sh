@@ -111,6 +111,9 @@ check "logs of nothing" rc 0 openshell logs nobody
 check "exactly" err '· No records of sandbox nobody match'
 check "policy set with errors" rc 1 openshell policy set box --policy p.yaml
 check "what to read" has '  hint: openshell-policy(5) describes every field; '\''openshell policy check'\'' checks a file' err
+policy api.test; sed -i 's|/tmp, ||' p.yaml
+check "policy set with another static section" rc 1 openshell policy set box --policy p.yaml
+check "what to do" has '  hint: only network_policies can change while a sandbox exists: delete it and create it with this policy' err
 
 # ---- -o json where there is something to show
 json() { openshell "$@" -o json >out 2>err </dev/null && $PY -c 'import json; json.load(open("out"))'; }

@@ -16,6 +16,7 @@ struct question {
 	char last[64];
 	struct osh_rec rec; /* the refusal that is explained */
 	bool logged; /* @rec is there */
+	bool global; /* the policy is that of every sandbox */
 	struct osh_identity id;
 	struct osh_identity_exe ancestors[ARGS_MAX];
 	struct osh_judge_header headers[ARGS_MAX];
@@ -170,7 +171,7 @@ static int find_answer(const struct osh_tool_policy *tp, const struct question *
 				    NEAR_MAX);
 	r = osh_policy_suggest(tp->policy, &q->in, &a->res, &a->yaml, &a->hint);
 	a->has_yaml = r > 0;
-	if (r > 0 && q->sandbox) {
+	if (r > 0 && q->sandbox && !q->global) {
 		r = osh_policy_suggest_flags(tp->policy, &q->in, &a->res, &a->flags);
 		a->has_flags = r > 0;
 	}
@@ -301,6 +302,11 @@ static int answer_text(struct osh_cli *cli, const struct osh_tool_policy *tp,
 		r = osh_buf_printf(out, "\n%sThat is%s\n  %s policy update %s %.*s --wait\n",
 				   osh_tool_color(cli, 'b'), osh_tool_color(cli, 0), cli->prog,
 				   q->sandbox, (int)a->flags.len, a->flags.data);
+	if (!r && a->has_yaml && q->global)
+		r = osh_buf_printf(out,
+				   "\nThe global policy is in force: change it with '%s policy set "
+				   "--global'\n",
+				   cli->prog);
 	if (!r && !a->has_yaml && a->hint)
 		r = osh_buf_printf(out, "\n%s\n", a->hint);
 	return r;
@@ -391,7 +397,7 @@ static int run_explain(struct osh_cli *cli, const struct osh_args *args)
 	r = check_question(cli, args, &q);
 	if (!r)
 		r = file ? osh_tool_require(cli, file, &tp)
-			 : osh_tool_require_live(cli, q.sandbox, &tp);
+			 : osh_tool_require_live(cli, q.sandbox, &tp, &q.global);
 	if (!r)
 		r = read_question(cli, args, &q);
 	if (r)

@@ -9,7 +9,8 @@
 
 /* ---- the policy in force ---- */
 
-int osh_tool_require_live(struct osh_cli *cli, const char *name, struct osh_tool_policy *ret)
+int osh_tool_require_live(struct osh_cli *cli, const char *name, struct osh_tool_policy *ret,
+			  bool *ret_global)
 {
 	osh_auto_ctl_reply struct osh_ctl_reply reply = OSH_CTL_REPLY_NONE;
 	osh_auto_rpc struct osh_rpc rpc;
@@ -34,6 +35,7 @@ int osh_tool_require_live(struct osh_cli *cli, const char *name, struct osh_tool
 	if (r < 0)
 		return osh_cli_fail(cli, what, "bring openshell and openshelld to one version",
 				    "%s", strerror(-r));
+	*ret_global = !strcmp(osh_reply_z(&reply, "policy_source"), "global");
 	return OSH_EXIT_OK;
 }
 

@@ -9,8 +9,10 @@
 /*
  * Like osh_tool_require(), for the policy in force in sandbox @name, whose lines are those of `policy
  * get --full` behind the header. @name is kept as ret->file.
+ * *ret_global: it is the global one.
  */
-int osh_tool_require_live(struct osh_cli *cli, const char *name, struct osh_tool_policy *ret);
+int osh_tool_require_live(struct osh_cli *cli, const char *name, struct osh_tool_policy *ret,
+			  bool *ret_global);
 
 /*
  * The newest refusal in the log of sandbox @name. Every text in it can be shown on a terminal. Exit

@@ -92,7 +92,8 @@ int osh_api_sandbox(struct osh_ctl_call *call, const struct osh_jval *params, co
 	return 0;
 }
 
-void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *diag)
+void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *diag,
+			    const char *hint)
 {
 	osh_auto_bufmem struct osh_buf text;
 
@@ -100,8 +101,9 @@ void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *di
 	if (osh_diag_render(diag, &text) < 0)
 		(void)!osh_buf_add_c(&text, '\n'); /* too many messages: what fitted is there */
 	osh_ctl_fail_diag(call, OSH_CTL_ERR_POLICY_INVALID,
-			  "openshell-policy(5) describes every field; 'openshell policy check' "
-			  "checks a file",
+			  hint ? hint
+			       : "openshell-policy(5) describes every field; 'openshell policy "
+				 "check' checks a file",
 			  text.data ? text.data : "", "the policy has %u error%s", diag->errors,
 			  diag->errors == 1 ? "" : "s");
 }

@@ -14,8 +14,9 @@ struct osh_monitor *osh_api_monitor(void);
 int osh_api_sandbox(struct osh_ctl_call *call, const struct osh_jval *params, const char *key,
 		    struct osh_sandbox **ret_sb) OSH_MUST_CHECK;
 
-/* PolicyInvalid with every message of @diag as "file:line:col: text" lines. */
-void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *diag);
+/* PolicyInvalid with every message of @diag as "file:line:col: text" lines; @hint NULL: where policies are described. */
+void osh_api_policy_invalid(struct osh_ctl_call *call, const struct osh_diag *diag,
+			    const char *hint);
 /* The warnings of @diag as member `warnings` (left out if there are none). */
 void osh_api_warnings(struct osh_json *j, const struct osh_diag *diag);
 

@@ -255,17 +255,21 @@ static int check_doc(struct osh_ctl_call *call, const struct osh_sandbox *sb,
 		     const struct osh_policy *doc, struct osh_diag *diag)
 {
 	osh_auto_policy struct osh_policy *base = NULL;
+	const char *hint = NULL;
 	int r = osh_policy_unsupported(doc, diag);
 
 	if (r == 0 && sb) {
 		r = load_rev(sb->name, 1, &base);
 		if (r == 0)
 			r = osh_policy_static_diff(base, doc, diag);
+		if (r < 0)
+			hint = "only network_policies can change while a sandbox exists: delete it "
+			       "and create it with this policy";
 	}
 	if (r == 0)
 		return 0;
 	if (diag->errors)
-		osh_api_policy_invalid(call, diag);
+		osh_api_policy_invalid(call, diag, hint);
 	else
 		osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot check the policy: %s",
 			     strerror(-r));
@@ -293,7 +297,7 @@ void osh_api_policy_set(struct osh_ctl_call *call, const struct osh_jval *params
 	r = osh_policy_load(osh_str(text), file && file[0] ? file : "policy", &doc, &push->diag);
 	if (r < 0) {
 		if (push->diag.errors)
-			osh_api_policy_invalid(call, &push->diag);
+			osh_api_policy_invalid(call, &push->diag, NULL);
 		else
 			osh_ctl_fail(call, OSH_CTL_ERR_INTERNAL, NULL, "cannot read the policy: %s",
 				     strerror(-r));

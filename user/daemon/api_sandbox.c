@@ -232,7 +232,7 @@ static int create_policy(struct osh_ctl_call *call, const struct osh_jval *param
 	if (r == 0)
 		r = osh_policy_unsupported(doc, diag);
 	if (r == -EBADMSG) {
-		osh_api_policy_invalid(call, diag);
+		osh_api_policy_invalid(call, diag, NULL);
 		return -EINVAL;
 	}
 	if (r == 0)
