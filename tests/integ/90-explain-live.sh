@@ -4,6 +4,8 @@
 # the log reaches the terminal or a shell unquoted.
 . "$(dirname "$0")/lib.sh"
 origin api.test other.test
+HOSTS="$HOSTS
+    dead.test: 127.0.0.1:1"
 daemon_start
 export XDG_STATE_HOME=$W/xdg
 sandbox box '  api:
@@ -17,6 +19,7 @@ sandbox box '  api:
 ex() { openshell policy explain "$@" >"$W/out" 2>"$W/err"; }
 rc() { local want=$1; shift; "$@"; local got=$?; [ $got = "$want" ] || { echo "--- exit code $got, expected $want"; tail "$W/out" "$W/err"; return 1; }; }
 code() { in_box box "$@" -s -o /dev/null -w '%{http_code}' </dev/null; }
+matches() { grep -qE -- "$1" "$2" || { cat "$2"; return 1; }; }
 logged() { local what=$1; logged_now() { openshell logs box --level warn | grep -qF -- "$what"; }; until_ok logged_now; }
 # run the command that the explanation ends with
 obey() { sed -n '/^That is$/{n;p}' "$W/out" >"$W/cmd"; test -s "$W/cmd" && sh -e "$W/cmd" >"$W/obeyed" 2>&1 || { cat "$W/cmd" "$W/obeyed"; return 1; }; }
@@ -120,3 +123,12 @@ logged evil.test
 ex -n box
 check "domain fronting: no change of the policy is proposed" has_not 'policy update' "$W/out"
 check "but why" has 'the program names one host and connects to another' "$W/out"
+
+# allowed, but it did not come off
+openshell policy update box --add-endpoint dead.test:443 --binary /usr/bin/curl --wait 2>/dev/null
+in_box box curl -s -o /dev/null https://dead.test/ </dev/null
+logged 'reason_code=upstream_unreachable'
+ex -n box
+check "a server that is not there: what happened" matches '^fail  /usr/bin/curl  dead.test:443$' "$W/out"
+check "when and why" matches '^failed    .* UTC, reason_code upstream_unreachable$' "$W/out"
+check "what to do" has 'set upstream_proxy in openshelld.conf(5)' "$W/out"

@@ -245,6 +245,12 @@ static const char *verdict_color(const struct osh_cli *cli, enum osh_decision d)
 							     : 'r');
 }
 
+/* It was allowed, and did not come off. */
+static bool has_failed(const struct question *q)
+{
+	return q->logged && q->rec.verdict == OSH_REC_NOTE;
+}
+
 /* "reason      text", when there is a text. */
 static int add_field(struct osh_buf *out, const char *label, struct osh_str text)
 {
@@ -269,12 +275,14 @@ static int answer_text(struct osh_cli *cli, const struct osh_tool_policy *tp,
 	int r;
 
 	r = osh_buf_printf(out, "%s%s%s  %.*s%s%.*s  %.*s:%u%.*s\n", verdict_color(cli, d),
-			   osh_decision_word(d), osh_tool_color(cli, 0),
+			   has_failed(q) ? "fail" : osh_decision_word(d), osh_tool_color(cli, 0),
 			   OSH_STR_FMT(q->id.self.path), q->in.method.n ? "  " : "",
 			   OSH_STR_FMT(q->in.method), OSH_STR_FMT(q->in.host), q->in.port,
 			   OSH_STR_FMT(q->in.method.n ? q->in.target : OSH_STR("")));
 	if (!r && q->logged)
-		r = osh_buf_printf(out, "refused   %s UTC, reason_code %s\n",
+		r = osh_buf_printf(out,
+				   has_failed(q) ? "failed    %s UTC, reason_code %s\n"
+						 : "refused   %s UTC, reason_code %s\n",
 				   osh_out_time(when, q->rec.time_ns / 1000000),
 				   osh_reason_token(q->rec.reason));
 	if (!r)
@@ -345,7 +353,7 @@ static int answer_json(const struct osh_tool_policy *tp, const struct question *
 
 	osh_json_init(&j, out, 2);
 	osh_json_obj(&j);
-	osh_json_kz(&j, "verdict", osh_decision_word(overall(res)));
+	osh_json_kz(&j, "verdict", has_failed(q) ? "fail" : osh_decision_word(overall(res)));
 	osh_json_kz(&j, "connection", osh_decision_word(res->conn.verdict));
 	if (res->has_request)
 		osh_json_kz(&j, "request", osh_decision_word(res->req.verdict));

@@ -69,18 +69,20 @@ static bool are_ancestors_showable(struct osh_str rest)
 
 static bool is_refusal(const struct osh_rec *rec)
 {
+	if (!osh_rec_get(rec, OSH_REC_HOST).n || !osh_rec_get(rec, OSH_REC_BINARY).n)
+		return false;
 	switch (rec->class) {
 	case OSH_REC_CONNECT:
 	case OSH_REC_L7:
 	case OSH_REC_PARSER_REJECT:
 	case OSH_REC_AUTHORITY:
-	case OSH_REC_TLS:
 	case OSH_REC_DNS:
 	case OSH_REC_SSRF:
 	case OSH_REC_BYPASS:
+		return rec->verdict == OSH_REC_DENY;
+	case OSH_REC_TLS:
 	case OSH_REC_UPSTREAM:
-		return rec->verdict == OSH_REC_DENY && osh_rec_get(rec, OSH_REC_HOST).n &&
-		       osh_rec_get(rec, OSH_REC_BINARY).n;
+		return rec->verdict == OSH_REC_DENY || rec->verdict == OSH_REC_NOTE;
 	default:
 		return false;
 	}
@@ -188,6 +190,18 @@ const char *osh_refusal_hint(unsigned int reason)
 	case OSH_REASON_TLS_VERIFY:
 		return "if the server's CA is trusted, add it to trust.ca_files of "
 		       "openshelld.conf(5)";
+	case OSH_REASON_DNS_FAILED:
+		return "the policy allows it, but the daemon's resolver has no address for that "
+		       "name; behind a corporate proxy see upstream_proxy.connect_by_hostname in "
+		       "openshelld.conf(5)";
+	case OSH_REASON_UPSTREAM_UNREACHABLE:
+	case OSH_REASON_UPSTREAM_CLOSED:
+	case OSH_REASON_TIMEOUT:
+		return "the policy allows it, but the server did not answer in time or at all; where "
+		       "only a corporate proxy leads out, set upstream_proxy in openshelld.conf(5)";
+	case OSH_REASON_UPSTREAM_PROXY:
+		return "the policy allows it, but the corporate proxy does not let it through: see "
+		       "upstream_proxy in openshelld.conf(5)";
 	case OSH_REASON_INTEGRITY:
 		return "the program's file changed since it was first used: stop and start the sandbox "
 		       "if the new one is meant";
