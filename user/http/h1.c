@@ -278,6 +278,9 @@ static int take_connection(struct osh_h1_head *head, struct osh_str value)
 	while (next_element(&value, &done, &item)) {
 		enum osh_h1_field_id id;
 
+		/* each is compared with every field; nobody needs more than a few */
+		if (++head->n_options > OSH_H1_OPTIONS_MAX)
+			return bad(head, OSH_H1_BAD_CONNECTION);
 		/* Origins may send empty elements (RFC 9110 5.6.1.2); from clients we refuse them. */
 		if (!item.n && head->kind == OSH_H1_RESPONSE)
 			continue;

@@ -15,9 +15,10 @@
 
 #include "base/str.h"
 
-#define OSH_H1_FIELDS_MAX 128
-#define OSH_H1_HEAD_MAX	  65535 /* no limit given may exceed this */
-#define OSH_H1_LEN_NONE	  UINT64_MAX
+#define OSH_H1_FIELDS_MAX  128
+#define OSH_H1_OPTIONS_MAX 64 /* elements of all Connection fields */
+#define OSH_H1_HEAD_MAX	   65535 /* no limit given may exceed this */
+#define OSH_H1_LEN_NONE	   UINT64_MAX
 
 enum osh_h1_kind {
 	OSH_H1_REQUEST = 0,
@@ -125,6 +126,7 @@ struct osh_h1_head {
 	uint32_t pos; /* parser: start of the first line not yet taken */
 	uint8_t state; /* parser */
 	bool has_connection; /* parser */
+	uint8_t n_options; /* parser */
 	bool high_bytes; /* parser: a byte >= 0x80 was seen */
 	struct osh_h1_field fields[OSH_H1_FIELDS_MAX];
 };
