@@ -6,6 +6,8 @@
  */
 #include "harness.h"
 
+#include "base/buf.h"
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
@@ -496,6 +498,75 @@ static void many_names(void)
 	check(harness_quiet(h, 3000), "nothing left of them", 0);
 }
 
+/* One handshake for a name; false: it failed. */
+static bool handshake_for(const char *name)
+{
+	SSL *ssl = SSL_new(client_ctx);
+	int fd;
+	bool ok;
+
+	harness_transparent(h, 1, name, 443);
+	fd = harness_connect(h);
+	SSL_set_fd(ssl, fd);
+	SSL_set_tlsext_host_name(ssl, name);
+	SSL_set1_host(ssl, name);
+	ok = SSL_connect(ssl) == 1;
+	SSL_free(ssl);
+	close(fd);
+	return ok;
+}
+
+static bool reaches(const char *stat, uint64_t want)
+{
+	for (int waited = 0; waited < 5000 && harness_stat(h, stat) < want; waited += 5)
+		(void)poll(NULL, 0, 5);
+	return harness_stat(h, stat) == want;
+}
+
+static void publish(unsigned int from, unsigned int to, const char *more)
+{
+	struct osh_buf text;
+
+	osh_buf_init(&text, 1 << 20, 0);
+	if (osh_buf_printf(&text, "version: 1\nnetwork_policies:\n  a:\n    endpoints:\n%s", more) <
+	    0)
+		die("policy text");
+	for (unsigned int i = from; i < to; i++)
+		if (osh_buf_printf(&text,
+				   "      - { host: l%u.ahead.test, port: 443, protocol: rest,"
+				   " access: read-only }\n",
+				   i) < 0)
+			die("policy text");
+	if (osh_buf_printf(&text, "    binaries:\n      - { path: /usr/bin/curl }\n") < 0)
+		die("policy text");
+	harness_policy_text(h, text.data);
+	osh_buf_fini(&text);
+}
+
+/* Literal names of a policy have their certificate before anybody connects; sites are at most 64. */
+static void names_of_a_policy(void)
+{
+	publish(0, 5,
+		"      - { host: '*.glob.test', port: 443, protocol: rest, access: read-only }\n"
+		"      - { host: raw.ahead.test, port: 443 }\n"
+		"      - { host: 192.0.2.7, port: 443, protocol: rest, access: read-only }\n");
+	check(reaches("mints", 5), "literal names get certificates", 0);
+	check(handshake_for("l0.ahead.test") && handshake_for("l4.ahead.test") &&
+		      harness_stat(h, "mints") == 5,
+	      "they are used", 0);
+	check(handshake_for("x.glob.test") && harness_stat(h, "mints") == 6,
+	      "others get theirs when asked for", 0);
+	publish(0, 100, "");
+	check(reaches("sites", 32), "half of the room at most", 0);
+	check(reaches("mints", 32), "nothing is asked for twice", 0);
+	check(handshake_for("l0.ahead.test") && handshake_for("x.glob.test") &&
+		      harness_stat(h, "mints") == 32,
+	      "what was used is still there", 0);
+	check(handshake_for("l99.ahead.test") && harness_stat(h, "mints") == 33,
+	      "the rest when asked for", 0);
+	check(harness_quiet(h, 3000), "nothing left of them", 0);
+}
+
 int main(void)
 {
 	uint16_t port;
@@ -516,6 +587,7 @@ int main(void)
 	SSL_CTX_load_verify_locations(client_ctx, harness_ca_file(h), NULL);
 	SSL_CTX_set_verify(client_ctx, SSL_VERIFY_PEER, NULL);
 	origin_ctx = harness_origin_ctx(h, "api.test");
+	names_of_a_policy();
 	harness_policy(h, "tests/wire/policies/basic.yaml");
 	origin_ends(false, false);
 	origin_ends(false, true);

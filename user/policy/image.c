@@ -250,6 +250,7 @@ void osh_image_target(const struct osh_image *img, size_t i, struct osh_image_ta
 		.index = ep->index,
 		.host = img_text(img, ep->host),
 		.is_glob = ep->host_kind == IMG_HOST_GLOB,
+		.inspected = ep->inspect != OSH_INSPECT_NONE,
 		.ports = img_port(img, ep->ports.first),
 		.nports = ep->ports.count,
 		.allowed_ips = ep->cidrs.count ? img_cidr(img, ep->cidrs.first) : NULL,

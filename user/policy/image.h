@@ -89,6 +89,7 @@ struct osh_image_target {
 	size_t index; /* position in the entry's list of endpoints */
 	struct osh_str host; /* as in the policy, lower case; empty: any host */
 	bool is_glob; /* @host contains '*' */
+	bool inspected; /* TLS is terminated for it */
 	const uint16_t *ports; /* host byte order, sorted */
 	size_t nports;
 	const struct osh_cidr *allowed_ips;

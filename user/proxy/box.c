@@ -62,6 +62,7 @@ int osh_px_box_switch(struct osh_px_box *box, uint64_t generation)
 	osh_list_for_each_safe (it, tmp, &box->conns)
 		osh_px_conn_reevaluate(osh_list_entry(it, struct osh_px_conn, node));
 	osh_px_box_start(box);
+	osh_px_ahead_begin(box);
 	return 0;
 }
 
@@ -105,6 +106,7 @@ void osh_px_box_start(struct osh_px_box *box)
 
 void osh_px_box_stop(struct osh_px_box *box)
 {
+	osh_timer_stop(&box->ahead);
 	for (int i = 0; i < OSH_SBFD_COUNT; i++) {
 		struct osh_px_listener *l = &box->listener[i];
 

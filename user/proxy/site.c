@@ -116,13 +116,25 @@ static bool site_evict(struct osh_px_box *box)
 	return false;
 }
 
-int osh_px_site_get(struct osh_px_box *box, struct osh_str host, struct osh_px_site **ret_site)
+static struct osh_px_site *find(const struct osh_px_box *box, struct osh_str host, uint32_t hash)
 {
-	uint32_t hash = hash_of(host);
 	struct osh_px_site *s = box->site_hash[hash % OSH_PX_HASH];
 
 	while (s && !(s->hash == hash && s->len == host.n && !memcmp(s->host, host.p, host.n)))
 		s = s->next;
+	return s;
+}
+
+bool osh_px_site_known(const struct osh_px_box *box, struct osh_str host)
+{
+	return find(box, host, hash_of(host));
+}
+
+int osh_px_site_get(struct osh_px_box *box, struct osh_str host, struct osh_px_site **ret_site)
+{
+	uint32_t hash = hash_of(host);
+	struct osh_px_site *s = find(box, host, hash);
+
 	if (!s) {
 		if (!host.n || host.n > OSH_HOST_MAX)
 			return -EINVAL;
@@ -217,6 +229,17 @@ int osh_px_site_leaf(struct osh_px_site *site, struct osh_px_conn *conn)
 	if (osh_list_is_empty(&conn->wait))
 		osh_list_add_tail(&site->waiters, &conn->wait);
 	return -EAGAIN;
+}
+
+int osh_px_site_prepare(struct osh_px_site *site)
+{
+	int r = leaf_ask(site);
+
+	osh_list_del(&site->node);
+	osh_list_add_tail(&site->box->sites, &site->node);
+	if (!r)
+		site->leaf_state = OSH_PX_LEAF_ASKED;
+	return r;
 }
 
 void osh_px_on_cert(struct osh_px *px, const struct osh_msg_cert *msg)

@@ -189,6 +189,9 @@ struct osh_px_box {
 	uint32_t n_sites;
 	struct osh_list shelves;
 	uint32_t n_shelves;
+	struct osh_timer ahead; /* ahead.c */
+	size_t ahead_next; /* target of the image to look at next */
+	unsigned int ahead_left;
 	struct osh_list conns, waiting; /* conn.node; conn.wait */
 	struct osh_list dns_conns, dns_waits; /* dns.c */
 	uint32_t n_conns, n_dns_conns, n_dns_waits;
@@ -437,6 +440,15 @@ struct osh_px_origin *osh_px_origin_get(struct osh_px_site *site, struct osh_px_
 					uint16_t port, bool tls,
 					bool plain); /* referenced; NULL: no memory */
 void osh_px_origin_put(struct osh_px_origin *origin);
+
+/* Is there a site for @host already? It does not count as a use. */
+bool osh_px_site_known(const struct osh_px_box *box, struct osh_str host);
+/* Ask for the certificate of a site that nobody has used yet, which is the next to go. */
+int osh_px_site_prepare(struct osh_px_site *site) OSH_MUST_CHECK;
+
+/* ahead.c */
+/* The box has a new policy: get its hosts' certificates. */
+void osh_px_ahead_begin(struct osh_px_box *box);
 
 /* shelf.c */
 /* Of @up's address, referenced; NULL: no memory. */
