@@ -58,7 +58,8 @@ static SSL_CTX *ctx_new(bool server)
 		return NULL;
 	SSL_CTX_set_options(ctx, options);
 	SSL_CTX_set_security_level(ctx, 2); /* no SHA-1 signatures, no short keys */
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS |
+				      SSL_MODE_NO_AUTO_CHAIN); /* there is a leaf and no more */
 	SSL_CTX_set_read_ahead(ctx, 1);
 	SSL_CTX_set_info_callback(ctx, on_info);
 	SSL_CTX_set_default_read_buffer_len(ctx, READ_BUFFER_BYTES);
