@@ -2,6 +2,7 @@
 #include "tls/chan.h"
 #include "tls/priv.h"
 
+#include <limits.h>
 #include <openssl/bio.h>
 #include <sys/socket.h>
 
@@ -16,10 +17,21 @@ enum {
 	 * A read touches no more of a record buffer than this, so that many connections with a little
 	 * each cost little, until one has filled it so many times in a row. Few may.
 	 */
-	SMALL_READ_BYTES = 32 * 1024,
+	SMALL_READ_RECORDS = 2,
 	BULK_AFTER = 2,
 	BULK_MAX = 256,
 };
+
+/*
+ * What to ask the kernel for when libssl would take @n. Of bulk, full records: libssl fetches the
+ * rest of one that was begun, and nothing behind it, by a read of its own.
+ */
+static int read_size(const struct osh_chan *c, int n)
+{
+	int record = c->tls13 ? OSH_TLS_RECORD_13 : OSH_TLS_RECORD_12;
+
+	return OSH_MIN(n, record * (c->bulk ? OSH_TLS_BULK_RECORDS : SMALL_READ_RECORDS));
+}
 
 static void note_full(struct osh_chan *c)
 {
@@ -63,18 +75,17 @@ static int on_read(BIO *bio, char *buf, int n)
 		BIO_set_retry_read(bio);
 		return -1;
 	}
-	if (!c->bulk)
-		n = OSH_MIN(n, (int)SMALL_READ_BYTES);
+	n = read_size(c, n);
 	do
 		r = recv(c->fd, buf, (size_t)n, 0);
 	while (r < 0 && errno == EINTR);
 	if (r > 0) {
-		if (r == n)
+		if (r == n && n == read_size(c, INT_MAX)) {
 			note_full(c);
-		else if (!c->hup)
-			c->sock_drained = true;
-		if (r < SMALL_READ_BYTES)
+		} else if (r < n) {
 			c->full_reads = 0;
+			c->sock_drained = !c->hup;
+		}
 		return (int)r;
 	}
 	if (r == 0)

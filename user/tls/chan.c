@@ -194,6 +194,7 @@ int osh_chan_handshake(struct osh_chan *c)
 	if (ret == 1) {
 		r = SSL_is_server(c->ssl) ? 0 : osh_verify_done(c->ssl, c->client);
 		c->established = !r;
+		c->tls13 = SSL_version(c->ssl) == TLS1_3_VERSION;
 	} else {
 		r = failure(c, ret);
 		osh_chan_push(c); /* flight or alert */
@@ -356,7 +357,7 @@ void osh_chan_hold(struct osh_chan *c)
 	struct osh_tls_env *env = c->env;
 
 	/* before TLS 1.3 the last flight of the handshake is in there */
-	if (!c->ssl || SSL_version(c->ssl) < TLS1_3_VERSION || env->owner != c || c->spill.len)
+	if (!c->ssl || !c->tls13 || env->owner != c || c->spill.len)
 		return;
 	if (osh_buf_add(&c->spill, env->scratch, env->scratch_len) < 0)
 		return; /* then it leaves now */

@@ -41,6 +41,7 @@ struct osh_chan {
 	bool established;
 	bool held; /* see osh_chan_hold() */
 	bool fin_wanted, fin_sent;
+	bool tls13; /* once established */
 	bool kept; /* keeps its record buffers; counted in env->n_kept */
 	bool bulk; /* reads by the whole buffer; counted in env->n_bulk */
 	uint8_t uses; /* since the last trim, up to a few */

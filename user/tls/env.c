@@ -7,7 +7,7 @@
 #include <openssl/err.h>
 
 enum {
-	READ_BUFFER_BYTES = 128 * 1024, /* one recv() per wake-up for bulk */
+	READ_BUFFER_BYTES = OSH_TLS_BULK_RECORDS * OSH_TLS_RECORD_12 + 8, /* 8: alignment */
 	SESSION_S = 2 * 3600, /* what a client may resume */
 };
 

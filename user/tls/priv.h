@@ -9,6 +9,13 @@
 
 struct osh_chains;
 
+enum {
+	/* A full record as it is on the wire: header, (nonce,) data, (type,) tag. */
+	OSH_TLS_RECORD_12 = 5 + 8 + 16384 + 16,
+	OSH_TLS_RECORD_13 = 5 + 16384 + 1 + 16,
+	OSH_TLS_BULK_RECORDS = 8, /* of one recv() */
+};
+
 struct osh_tls_env {
 	SSL_CTX *server, *client;
 	EVP_PKEY *key;
