@@ -72,11 +72,14 @@ is() { [ "$1" = "$2" ] || { echo "--- got '$1', expected '$2'"; return 1; }; }
 # Wait until a command succeeds; at most 10 s.
 until_ok() { local i; for i in $(seq 200); do "$@" >/dev/null 2>&1 && return 0; sleep 0.05; done; return 1; }
 
-# A port of 127.0.0.1 for a server that must be told one, in FREE_PORT. Below the range that the kernel
-# takes for outgoing connections, or another test's connection may have it when the server binds.
+# A port of 127.0.0.1 for a server that must be told one, in FREE_PORT; never the same twice in a test: the
+# first server may not have bound it yet. Below the range that the kernel takes for outgoing connections,
+# or another test's connection may have it when the server binds.
 free_port() {
 	local low; read -r low _ </proc/sys/net/ipv4/ip_local_port_range
-	while FREE_PORT=$((10000 + (RANDOM * 32768 + RANDOM) % (low - 10000))); ss -Han "sport = :$FREE_PORT" | grep -q .; do :; done
+	while FREE_PORT=$((10000 + (RANDOM * 32768 + RANDOM) % (low - 10000)))
+		[[ " ${FREE_PORTS:-} " == *" $FREE_PORT "* ]] || ss -Han "sport = :$FREE_PORT" | grep -q .; do :; done
+	FREE_PORTS="${FREE_PORTS:-} $FREE_PORT"
 }
 
 # origin NAME...: HTTPS server for the names; more than one call makes more than one
