@@ -405,6 +405,8 @@ static void upstream_alerts(void)
 
 static void client_alerts(void)
 {
+	static const char put[] =
+		"PUT /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nabc";
 	int fd, o;
 	SSL *ssl, *up;
 
@@ -426,8 +428,7 @@ static void client_alerts(void)
 	close(fd);
 	/* while its request is under way */
 	ssl = tls(&fd);
-	(void)SSL_write(ssl, "PUT /a HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\nabc",
-			59);
+	(void)SSL_write(ssl, put, sizeof(put) - 1);
 	up = origin_tls(&o);
 	check(hear(o, up, "abc"), "the beginning is passed on", 0);
 	(void)send(fd, no_record, sizeof(no_record), MSG_NOSIGNAL);

@@ -17,6 +17,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED /* brings its own malloc() */
+#endif
+
 enum {
 	SITES = 512,
 	WARM = 50, /* requests before counting: tables, buffers and pools fill */
@@ -56,6 +60,7 @@ void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);
 void *__libc_memalign(size_t align, size_t n);
 
+#ifndef SANITIZED
 static void count(void *caller)
 {
 	size_t at = ((uintptr_t)caller >> 2) * 2654435761u % SITES;
@@ -74,7 +79,6 @@ static void count(void *caller)
 	atomic_fetch_add(&counts->lost, 1);
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* brings its own malloc() */
 #define EXPORT __attribute__((visibility("default"), noinline))
 #define CALLER __builtin_return_address(0)
 
@@ -391,9 +395,9 @@ int main(int argc, char **argv)
 	pthread_t t;
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
-#ifdef __SANITIZE_ADDRESS__
-	puts("skip: the sanitizer brings its own malloc()");
-	return 77;
+#ifdef SANITIZED
+	puts("skip: the sanitizer brings its own malloc()\n0 passed, 0 failed, 1 skipped");
+	return 0;
 #endif
 	verbose = argc > 1 && strcmp(argv[1], "-v") == 0;
 	counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,

@@ -38,6 +38,14 @@ static EVP_PKEY *key;
 static X509 *root;
 static struct osh_tls_env *env;
 
+static void extension(X509 *x, X509V3_CTX *v3, int nid, const char *value)
+{
+	X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, v3, nid, value);
+
+	assert_true(X509_add_ext(x, ext, -1));
+	X509_EXTENSION_free(ext); /* a copy was added */
+}
+
 static X509 *certificate(const char *names, long from_s, long until_s)
 {
 	X509 *x = X509_new();
@@ -55,12 +63,9 @@ static X509 *certificate(const char *names, long from_s, long until_s)
 	X509_set_issuer_name(x, X509_get_subject_name(root ? root : x));
 	X509_set_pubkey(x, key);
 	X509V3_set_ctx(&v3, root ? root : x, x, NULL, NULL, 0);
-	X509_add_ext(x,
-		     X509V3_EXT_conf_nid(NULL, &v3, NID_basic_constraints,
-					 names ? "CA:FALSE" : "critical,CA:TRUE"),
-		     -1);
+	extension(x, &v3, NID_basic_constraints, names ? "CA:FALSE" : "critical,CA:TRUE");
 	if (names)
-		X509_add_ext(x, X509V3_EXT_conf_nid(NULL, &v3, NID_subject_alt_name, names), -1);
+		extension(x, &v3, NID_subject_alt_name, names);
 	assert_true(X509_sign(x, key, EVP_sha256()) > 0);
 	return x;
 }
