@@ -104,6 +104,6 @@ check "one that does not ends the ssh" until_ok gone
 wait $T1; check "with ssh's code for a broken connection" is $? 255
 through && die "the forwarding still works"
 logs box -n 100
-check "the reason is logged" has 'closed: the new policy does not allow it' "$W/logs"
+check "the reason is logged" has 'deny_reason="no matching network policy" detail="closed: the new policy does not allow it"' "$W/logs"
 in_box_bare box $SSH root@ssh.test true >"$W/out" 2>&1 </dev/null && die "ssh connects under the new policy"
 echo "ok: and no new one"

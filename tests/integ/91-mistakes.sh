@@ -128,3 +128,17 @@ check "logs: not twice" rc 2 openshell logs box -o json --format line
 check "logs: no yaml" rc 2 openshell logs box -o yaml
 check "selftest -o json" rc 0 openshell selftest -o json
 check "its totals" eval '$PY -c "import json; d=json.load(open(\"out\")); c=[a[\"status\"] for a in d[\"attempts\"]]; assert d[\"open\"]==0 and d[\"closed\"]==c.count(\"closed\")>20 and d[\"not_tried\"]==c.count(\"not tried\"), d"'
+
+# ---- completion knows names, aliases, and options before the command
+openshell completions bash >comp
+completes() { # EXPECTED WORD...: the last word is under the cursor
+	bash -c 'want=$1; shift; source comp; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+		_openshell 2>/dev/null; echo "${COMPREPLY[*]}" | grep -qE -- "$want" || { echo "--- completed: ${COMPREPLY[*]}"; exit 1; }' - "$@"
+}
+check "completes an alias" completes '^connect$' openshell sb co
+check "a sandbox of another socket" completes '^box$' openshell --socket "$OPENSHELL_SOCKET" sandbox connect b
+check "a map" completes '^osh_names$' openshell bpf map dump osh_na
+check "a binary's file" completes '^/usr/bin/env$' openshell policy update box --binary /usr/bin/env
+check "a command to be helped with" completes '^selftest$' openshell help self
+check "logs of a sandbox, or verify" completes 'box verify' openshell logs ''
+check "values of an option" completes '^error warn info' openshell logs --level ''

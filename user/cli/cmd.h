@@ -34,8 +34,8 @@ struct osh_opt {
 	const char *arg; /* NULL: a flag; else the placeholder, e.g. "FILE" */
 	const char *help; /* one line, no stop */
 	unsigned int flags;
-	const char
-		*complete; /* "file", "dir", "sandbox" or the words, blank-separated; may be NULL */
+	const char *
+		complete; /* "file" or "dir"; or blank-separated: sandbox, map, flow, pid, command, words */
 };
 
 struct osh_cli;

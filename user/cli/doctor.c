@@ -106,6 +106,7 @@ const struct osh_cmd osh_cmd_doctor = {
 	.args = "[check]",
 	.help = "Check what this system offers, and say how to mend it",
 	.opts = out_opts,
+	.complete = "check",
 	.pos_max = 1,
 	.fn = doctor,
 };

@@ -227,6 +227,25 @@ static void walk_complete(struct out *o, const struct osh_cmd *const *group, con
 	}
 }
 
+/* "path|alias) path=name": however a command was called, its own name is what the tables know. */
+static void walk_aliases(struct out *o, const struct osh_cmd *const *group, const char *prefix)
+{
+	for (; *group; group++) {
+		const struct osh_cmd *c = *group;
+		struct osh_str rest = osh_str(c->aliases ? c->aliases : ""), one;
+		const char *gap = *prefix ? " " : "";
+		char path[128];
+
+		while (osh_str_split(&rest, ' ', &one))
+			if (one.n)
+				put(o, "\t\t'%s%s%.*s') path='%s%s%s' ;;\n", prefix, gap,
+				    OSH_STR_FMT(one), prefix, gap, c->name);
+		(void)snprintf(path, sizeof(path), "%s%s%s", prefix, gap, c->name);
+		if (c->subs)
+			walk_aliases(o, c->subs, path);
+	}
+}
+
 int osh_complete_bash(const struct osh_cli *cli, struct osh_buf *out)
 {
 	struct out o = { .buf = out };
@@ -234,11 +253,12 @@ int osh_complete_bash(const struct osh_cli *cli, struct osh_buf *out)
 	put(&o, "# bash completion for openshellctl and openshell; generated, do not edit\n"
 		"_openshell() {\n"
 		"\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-		"\tlocal path='' i w subs='' opts='' pos='' val='' all\n"
+		"\tlocal path='' i w subs='' opts='' pos='' val='' all commands\n"
 		"\tCOMPREPLY=()\n"
 		"\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 		"\t\tw=${COMP_WORDS[i]}\n"
 		"\t\t[[ $w == -- ]] && { COMPREPLY=($(compgen -c -- \"$cur\")); return; }\n"
+		"\t\t[[ $w == --socket ]] && ((i++))\n"
 		"\t\t[[ $w == -* ]] && continue\n"
 		"\t\tcase \"$path\" in\n");
 	/* how deep the path of commands goes */
@@ -246,9 +266,15 @@ int osh_complete_bash(const struct osh_cli *cli, struct osh_buf *out)
 	for (const struct osh_cmd *const *g = cli->root; *g; g++)
 		if ((*g)->subs && !(*g)->hidden)
 			put(&o, "\t\t%s) path=\"$path $w\" ;;\n", (*g)->name);
+	put(&o, "\t\tesac\n\t\tcase \"$path\" in\n");
+	walk_aliases(&o, cli->root, "");
 	put(&o, "\t\tesac\n\tdone\n\tcase \"$path\" in\n");
 	walk_complete(&o, cli->root, "");
-	put(&o, "\tesac\n"
+	put(&o, "\tesac\n\tcommands='");
+	for (const struct osh_cmd *const *g = cli->root; *g; g++)
+		if (!(*g)->hidden)
+			put(&o, "%s ", (*g)->name);
+	put(&o, "'\n"
 		"\tcase $prev in --socket) val=file ;; esac\n"
 		"\tall=\"$subs\"\n"
 		"\tif [[ $val == - ]]; then return\n"
@@ -261,9 +287,21 @@ int osh_complete_bash(const struct osh_cli *cli, struct osh_buf *out)
 	    "\tcase $pos in\n"
 	    "\tfile) COMPREPLY=($(compgen -f -- \"$cur\")); compopt -o filenames 2>/dev/null; return ;;\n"
 	    "\tdir) COMPREPLY=($(compgen -d -- \"$cur\")); compopt -o filenames 2>/dev/null; return ;;\n"
-	    "\tsandbox) all=\"$all $(\"${COMP_WORDS[0]}\" sandbox list --names 2>/dev/null)\" ;;\n"
-	    "\t?*) all=\"$all $pos\" ;;\n"
 	    "\tesac\n"
+	    "\tlocal us=(\"${COMP_WORDS[0]}\")\n"
+	    "\tfor ((i = 1; i + 1 < COMP_CWORD; i++)); do\n"
+	    "\t\t[[ ${COMP_WORDS[i]} == --socket ]] && us+=(--socket \"${COMP_WORDS[i+1]}\")\n"
+	    "\tdone\n"
+	    "\tfor w in $pos; do\n"
+	    "\t\tcase $w in\n"
+	    "\t\tsandbox) all=\"$all $(\"${us[@]}\" sandbox list --names 2>/dev/null)\" ;;\n"
+	    "\t\tmap) all=\"$all $(\"${us[@]}\" bpf map 2>/dev/null | awk 'NR > 3 { print $2 }')\" ;;\n"
+	    "\t\tflow) all=\"$all $(\"${us[@]}\" flow list 2>/dev/null | awk 'NR > 3 { print $1 }')\" ;;\n"
+	    "\t\tpid) all=\"$all $(\"${us[@]}\" identity list 2>/dev/null | awk 'NR > 3 { print $1 }')\" ;;\n"
+	    "\t\tcommand) all=\"$all $commands\" ;;\n"
+	    "\t\t*) all=\"$all $w\" ;;\n"
+	    "\t\tesac\n"
+	    "\tdone\n"
 	    "\tCOMPREPLY=($(compgen -W \"$all\" -- \"$cur\"))\n"
 	    "}\n"
 	    "complete -F _openshell openshellctl openshell\n");

@@ -334,7 +334,7 @@ const struct osh_cmd osh_cmd_logs = {
 	.more = "'logs verify' checks the hash chain of the log files and reports every edit,\n"
 		"deletion, reordering and truncation.",
 	.opts = logs_opts,
-	.complete = "sandbox",
+	.complete = "sandbox verify",
 	.pos_max = 1,
 	.fn = logs,
 };

@@ -73,6 +73,7 @@ const struct osh_cmd osh_cmd_help = {
 	.args = "[COMMAND...]",
 	.help = "Print help for a command",
 	.opts = help_opts,
+	.complete = "command",
 	.pos_max = UINT_MAX,
 	.fn = help,
 };

@@ -117,7 +117,7 @@ const struct osh_cmd osh_cmd_policy_merge = {
 			{ "remove-rule", 0, "NAME", "Remove an entry by its key", OSH_OPT_REPEAT,
 			  NULL },
 			{ "binary", 0, "PATH", "Binary for the added endpoints", OSH_OPT_REPEAT,
-			  NULL },
+			  "file" },
 			{ "rule-name", 0, "NAME", "Key of the entry for --add-endpoint", 0, NULL },
 			{ "write", 'w', NULL, "Write the result back to FILE", 0, NULL },
 			{ "output", 'o', "FORMAT", "Table (YAML) or json", 0, "table json" },

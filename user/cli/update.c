@@ -141,7 +141,7 @@ static const struct osh_opt update_opts[] = {
 	{ "add-allow", 0, "SPEC", "host:port:METHOD:path_glob", OSH_OPT_REPEAT, NULL },
 	{ "add-deny", 0, "SPEC", "host:port:METHOD:path_glob", OSH_OPT_REPEAT, NULL },
 	{ "remove-rule", 0, "NAME", "Remove a whole entry", OSH_OPT_REPEAT, NULL },
-	{ "binary", 0, "PATH", "Binary for the endpoints added", OSH_OPT_REPEAT, NULL },
+	{ "binary", 0, "PATH", "Binary for the endpoints added", OSH_OPT_REPEAT, "file" },
 	{ "rule-name", 0, "NAME", "Key of the entry added", 0, NULL },
 	{ "dry-run", 0, NULL, "Show the result, change nothing", 0, NULL },
 	OSH_WAIT_OPTS,

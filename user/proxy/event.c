@@ -47,6 +47,19 @@ void osh_px_event_put(struct osh_px *px, const struct osh_rec *rec)
 		px->stats.events_lost++;
 }
 
+/* What the policy refuses is called the same in every record; the reason code says which it was. */
+static const char *text_of(enum osh_reason reason)
+{
+	switch (reason) {
+	case OSH_REASON_NO_POLICY:
+	case OSH_REASON_NO_ENDPOINT:
+	case OSH_REASON_NO_BINARY:
+		return osh_conn_reason(&(struct osh_conn_verdict){ .reason = reason });
+	default:
+		return osh_reason_text(reason);
+	}
+}
+
 void osh_px_event(struct osh_px_conn *c, enum osh_rec_class class, enum osh_rec_verdict verdict,
 		  enum osh_reason reason, const char *engine, struct osh_str detail)
 {
@@ -54,7 +67,7 @@ void osh_px_event(struct osh_px_conn *c, enum osh_rec_class class, enum osh_rec_
 
 	osh_px_event_begin(c, &rec, class, verdict, reason);
 	osh_rec_set_z(&rec, OSH_REC_ENGINE, engine);
-	osh_rec_set_z(&rec, OSH_REC_REASON, osh_reason_text(reason));
+	osh_rec_set_z(&rec, OSH_REC_REASON, text_of(reason));
 	if (detail.n)
 		osh_rec_set(&rec, OSH_REC_DETAIL, detail);
 	osh_px_event_put(c->box->px, &rec);
