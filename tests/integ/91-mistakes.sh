@@ -138,7 +138,7 @@ completes() { # EXPECTED WORD...: the last word is under the cursor
 check "completes an alias" completes '^connect$' openshell sb co
 check "a sandbox of another socket" completes '^box$' openshell --socket "$OPENSHELL_SOCKET" sandbox connect b
 check "a map" completes '^osh_names$' openshell bpf map dump osh_na
-check "a binary's file" completes '^/usr/bin/env$' openshell policy update box --binary /usr/bin/env
+check "a binary's file" completes '^/usr/bin/sha512sum$' openshell policy update box --binary /usr/bin/sha512s
 check "a command to be helped with" completes '^selftest$' openshell help self
 check "logs of a sandbox, or verify" completes 'box verify' openshell logs ''
 check "values of an option" completes '^error warn info' openshell logs --level ''
