@@ -1,7 +1,18 @@
 # Wire tests: the proxy and signer roles as processes, without a kernel fence.
-wire-progs := $(O)/tests/wire/live $(O)/tests/wire/wire $(O)/tests/wire/dns $(O)/tests/wire/faults \
-	$(O)/tests/wire/chain $(O)/tests/wire/limits $(O)/tests/wire/shortage $(O)/tests/wire/stage $(O)/tests/wire/chatter \
-	$(O)/tests/wire/peers $(O)/tests/wire/resolvers $(O)/tests/wire/steady
+wire-progs := $(addprefix $(O)/tests/wire/, \
+	live \
+	wire \
+	dns \
+	faults \
+	chain \
+	limits \
+	shortage \
+	stage \
+	chatter \
+	peers \
+	resolvers \
+	memory \
+	steady)
 wire-lib   := $(O)/tests/wire/harness.o
 
 $(wire-progs): $(O)/tests/wire/%: $(O)/tests/wire/%.o $(wire-lib) $(libosh)
