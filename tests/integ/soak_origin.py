@@ -37,7 +37,7 @@ def exchange(s, head, rest):
     length = [int(f.split(b":")[1]) for f in head.split(b"\r\n") if f.lower().startswith(b"content-length:")]
     path, left = head.split(b" ")[1], (length or [0])[0] - len(rest)
     if path == b"/early":
-        answer(s, b"no")
+        s.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
         while s.recv(65536):  # closing on what is unread would be a reset, which overtakes the answer
             pass
         return False
