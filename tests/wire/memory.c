@@ -280,7 +280,7 @@ static void each(bool (*what)(void), const char *name)
 		needed += !good;
 		if (++rounds % 16 == 0)
 			check(what() || (poll(NULL, 0, 1100), what()), "the next one is served", n);
-		n += n < 150 ? 1 : 17; /* of the many inside of libcrypto a sample */
+		n += n < 150 ? 1 : 61; /* of the many inside of libcrypto a sample */
 	}
 	check(!met, "it comes to an end", n);
 	check(what() || (poll(NULL, 0, 1100), what()), "and all is well", n);
