@@ -10,7 +10,7 @@ daemon_config
 : >"$W/openshelld.log"
 LD_PRELOAD=$W/fault.so OSHI_FAULT=$W/fault "$BUILD/openshelld" -c "$W/openshelld.yaml" >>"$W/openshelld.log" 2>&1 &
 DAEMON=$!
-until_ok grep -q ' ready: ' "$W/openshelld.log" || die "openshelld does not become ready"
+until_ok grep -q ' ready: [0-9]' "$W/openshelld.log" || die "openshelld does not become ready"
 CG=$(awk '$3=="cgroup2"{print $2; exit}' /proc/self/mounts)/$TAG/sandboxes
 policy_file '  api: { endpoints: [{ host: api.test, port: 443 }], binaries: [{ path: /usr/bin/curl }] }' >"$W/p.yaml"
 cat >"$W/faults.py" <<'P'

@@ -118,11 +118,11 @@ daemon_config() {
 daemon_start() {
 	daemon_config
 	: >>"$W/openshelld.log"
-	local before; before=$(grep -c ' ready: ' "$W/openshelld.log")
+	local before; before=$(grep -c ' ready: [0-9]' "$W/openshelld.log")
 	"$BUILD/openshelld" -c "$W/openshelld.yaml" "$@" >>"$W/openshelld.log" 2>&1 &
 	DAEMON=$!
-	for _ in $(seq 400); do
-		[ "$(grep -c ' ready: ' "$W/openshelld.log")" -gt "$before" ] && return 0
+	for _ in $(seq 1200); do
+		[ "$(grep -c ' ready: [0-9]' "$W/openshelld.log")" -gt "$before" ] && return 0
 		kill -0 "$DAEMON" 2>/dev/null || break
 		sleep 0.05
 	done

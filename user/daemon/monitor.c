@@ -26,6 +26,7 @@
 #include "sys/fs.h"
 
 enum {
+	ROLES_MS = 30000, /* to start, on a busy machine */
 	CANARY_MS = 30000,
 	CANARY_AGAIN_MS = 5000, /* it could not tell: no process, no memory */
 	CANARY_MISSES_MAX = 6,
@@ -419,17 +420,16 @@ static int watch_signals(struct osh_monitor *m)
 /* Roles answer within the first turns; nothing else may happen before. */
 static int wait_for_roles(struct osh_monitor *m)
 {
-	uint64_t deadline = osh_loop_now_ms(m->loop) + 15000;
+	/* the loop's time is that of its last turn: loading the fence, before it, may have taken long */
+	int r = osh_loop_turn(m->loop, 0);
+	uint64_t deadline = osh_loop_now_ms(m->loop) + ROLES_MS;
 
-	while (!osh_roles_ready(m)) {
-		int r = osh_loop_turn(m->loop, 100);
-
-		if (r < 0)
-			return r;
-		if (osh_loop_now_ms(m->loop) > deadline)
+	while (r >= 0 && !osh_roles_ready(m)) {
+		r = osh_loop_turn(m->loop, 100);
+		if (!osh_roles_ready(m) && osh_loop_now_ms(m->loop) > deadline)
 			return osh_log_err(-ETIMEDOUT, "proxies or signer did not become ready");
 	}
-	return 0;
+	return OSH_MIN(r, 0);
 }
 
 static void first_canary_back(struct osh_canary *canary, int err, const struct osh_diag *diag)
