@@ -251,6 +251,55 @@ static void transparent(void)
 	check(out_status == 7 || out_status == 35 || out_status == 56, "no record: reset");
 }
 
+/*
+ * Clients that use each ticket once (RFC 8446 C.4) get another each time: of six connections in a row five
+ * are resumed.
+ */
+static void tickets_for_single_use(void)
+{
+	static const char openssl[] =
+		"rm -f \"$2\"; for i in 1 2 3 4 5 6; do in=; [ -s \"$2\" ] && in=\"-sess_in $2\";"
+		"printf 'GET /s HTTP/1.1\\r\\nHost: api.test\\r\\nConnection: close\\r\\n\\r\\n' |"
+		"openssl s_client -ign_eof -tls1_3 -servername api.test -connect $1 $in -sess_out \"$2.new\""
+		" 2>&1 | grep -a -e '^New, ' -e '^Reused, '; mv \"$2.new\" \"$2\" || exit 1; done; rm \"$2\"";
+	static const char python[] =
+		"import socket, ssl, sys\n"
+		"ctx = ssl.create_default_context(cafile=sys.argv[2])\n"
+		"ctx.minimum_version = ssl.TLSVersion.TLSv1_3\n"
+		"last = None\n"
+		"for i in range(6):\n"
+		"    s = ctx.wrap_socket(socket.create_connection(('127.0.0.1', int(sys.argv[1]))),\n"
+		"                        server_hostname='api.test', session=last)\n"
+		"    s.sendall(b'GET /s HTTP/1.1\\r\\nHost: api.test\\r\\nConnection: close\\r\\n\\r\\n')\n"
+		"    while s.recv(65536): pass\n"
+		"    print('reused' if s.session_reused else 'new')\n"
+		"    last = s.session\n"
+		"    s.close()\n";
+	char at[64], port[16], file[128];
+	uint64_t before;
+
+	snprintf(port, sizeof(port), "%u", harness_port(h));
+	snprintf(at, sizeof(at), "127.0.0.1:%s", port);
+	snprintf(file, sizeof(file), "%s.session", harness_ca_file(h));
+	harness_transparent(h, 1, "api.test", 443);
+
+	before = harness_stat(h, "resumed_client");
+	run((const char *const[]){ "sh", "-c", openssl, "sh", at, file, NULL });
+	check(out_status == 0 && harness_stat(h, "resumed_client") - before == 5,
+	      "openssl s_client: five of six resumed");
+	before = harness_stat(h, "resumed_client");
+	run((const char *const[]){ "python3", "-c", python, port, harness_ca_file(h), NULL });
+	check(out_status == 0 && harness_stat(h, "resumed_client") - before == 5,
+	      "python: five of six resumed");
+	before = harness_stat(h, "resumed_client");
+	run((const char *const[]){ CURL, "--connect-to", connect_to, "-H", "Connection: close",
+				   "https://api.test/1", "https://api.test/2", "https://api.test/3",
+				   "https://api.test/4", "https://api.test/5", "https://api.test/6",
+				   NULL });
+	check(out_status == 0 && harness_stat(h, "resumed_client") - before == 5,
+	      "curl: five of six resumed");
+}
+
 int main(void)
 {
 	struct origin tls, plain;
@@ -278,6 +327,7 @@ int main(void)
 	explicit_connect();
 	absolute_form();
 	transparent();
+	tickets_for_single_use();
 
 	harness_stop(h);
 	SSL_CTX_free(tls.ctx);

@@ -135,6 +135,7 @@ struct osh_tls_env *osh_tls_env_free(struct osh_tls_env *env)
 		osh_chains_free(env->chains);
 		EVP_PKEY_free(env->key);
 		BIO_meth_free(env->bio);
+		EVP_CIPHER_free(env->ticket_cipher);
 		free(env);
 	}
 	return NULL;
@@ -150,7 +151,8 @@ int osh_tls_env_new(struct osh_str trust_pem, struct osh_tls_env **ret_env)
 		return -ENOMEM;
 	env->bio = osh_chan_bio_method();
 	env->key = osh_leaf_key_new();
-	if (!env->bio || !env->key)
+	env->ticket_cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+	if (!env->bio || !env->key || !env->ticket_cipher)
 		return -ENOMEM;
 	p = env->spki;
 	if (i2d_PUBKEY(env->key, NULL) != OSH_MINT_SPKI_BYTES ||

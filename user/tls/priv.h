@@ -23,6 +23,7 @@ struct osh_tls_env {
 	size_t trusted;
 	struct osh_chains *chains; /* verified before */
 	BIO_METHOD *bio;
+	EVP_CIPHER *ticket_cipher; /* fetched once, not for each ticket */
 	uint32_t n_kept, n_bulk; /* channels with osh_chan.kept, .bulk */
 	struct osh_chan *owner; /* whose bytes are in scratch; NULL: nobody's */
 	size_t scratch_len;

@@ -185,7 +185,8 @@ int osh_tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
 	struct osh_tls_scope *s = c ? c->scope : NULL;
 	struct keys *k;
 	OSSL_PARAM params[3];
-	int found = 1;
+	/* clients may use a TLS 1.3 ticket once only (RFC 8446 C.4): they get another each time */
+	int found = SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
 
 	if (!s)
 		return 0;
@@ -206,7 +207,7 @@ int osh_tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIP
 	params[1] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"sha256", 0);
 	params[2] = OSSL_PARAM_construct_end();
 	if (!EVP_MAC_CTX_set_params(mac, params) ||
-	    !EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, k->aes, iv, enc))
+	    !EVP_CipherInit_ex(cipher, c->env->ticket_cipher, NULL, k->aes, iv, enc))
 		return -1;
 	return found;
 }

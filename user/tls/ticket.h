@@ -7,9 +7,10 @@
  * context's business, see osh_leaf_new().
  *
  * Keys change with each epoch (eight hours of CLOCK_BOOTTIME, the same for all processes); tickets
- * of the epoch before are still taken, and answered with a new one. The next epoch's seed is a
- * one-way function of this one's: who takes a seed from memory cannot read what was recorded before
- * its epoch.
+ * of the epoch before are still taken. A TLS 1.3 ticket that is taken is answered with another, for
+ * clients that use each once (RFC 8446 C.4); one of TLS 1.2 only when its key is the older. The next
+ * epoch's seed is a one-way function of this one's: who takes a seed from memory cannot read what was
+ * recorded before its epoch.
  */
 #ifndef OSH_TLS_TICKET_H
 #define OSH_TLS_TICKET_H
