@@ -77,6 +77,8 @@ static int resolve_checked(struct osh_px_conn *c, struct osh_px_addrs *ret_addrs
 	if (v.verdict == OSH_DECISION_DENY) { /* a switch between the decision and the dial */
 		px->refusal = (struct osh_px_refusal){ .reason = v.reason,
 						       .kind = "policy changed" };
+		osh_px_event(c, OSH_REC_CONNECT, OSH_REC_DENY, v.reason, "opa",
+			     OSH_STR("closed: the new policy does not allow it"));
 		return -EPERM;
 	}
 	r = osh_resolve(c->box->names, osh_px_conn_host(c), &c->lookup, ret_addrs);

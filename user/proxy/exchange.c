@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "http/wskey.h"
 #include "proxy/worker.h"
 
 /*
@@ -273,6 +274,20 @@ static int bad_response(struct osh_px_conn *c, struct osh_str why)
 			     OSH_STR("the upstream's response is malformed"), OSH_STR_NONE);
 }
 
+/* Has the upstream read the key that was sent? A status that somebody made it say is not enough. */
+static bool is_accepted(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf)
+{
+	const struct osh_h1_limits limits = { OSH_H1_HEAD_MAX, OSH_H1_FIELDS_MAX };
+	struct osh_str sent = osh_buf_str(&c->req);
+	struct osh_h1_head request;
+
+	osh_h1_init(&request, OSH_H1_REQUEST);
+	return osh_h1_parse(&request, sent.p, sent.n, &limits) == 0 &&
+	       osh_h1_count(head, OSH_HF_SEC_WEBSOCKET_ACCEPT) == 1 &&
+	       osh_ws_accept_is_valid(osh_h1_get(&request, sent.p, OSH_HF_SEC_WEBSOCKET_KEY),
+				      osh_h1_get(head, buf, OSH_HF_SEC_WEBSOCKET_ACCEPT));
+}
+
 /* 101: only when asked for, and for what was asked for. */
 static int on_switch(struct osh_px_conn *c, const struct osh_h1_head *head, const char *buf,
 		     struct osh_str rest)
@@ -283,6 +298,8 @@ static int on_switch(struct osh_px_conn *c, const struct osh_h1_head *head, cons
 
 	if (!c->upgrade || !c->req_body.done || !head->upgrade || !head->websocket || head->h2c)
 		return bad_response(c, OSH_STR("101 that was not asked for"));
+	if (!is_accepted(c, head, buf))
+		return bad_response(c, OSH_STR("101 that does not answer the key"));
 	r = put_head(px, head, buf, &at);
 	if (!r)
 		r = put(px, &at, OSH_STR("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
