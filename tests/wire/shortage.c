@@ -568,6 +568,7 @@ int main(void)
 	lasting_at_accept("accept: ENOMEM", ENOMEM, "out of memory for connections");
 	lasting_at_accept("accept: ENOBUFS", ENOBUFS, "out of memory for connections");
 	lasting_at_accept("accept: EINVAL", EINVAL, "connections cannot be accepted");
+	lasting_at_accept("accept: EPERM for good", EPERM, "connections cannot be accepted");
 	of_one_at_accept("accept: ECONNABORTED", ECONNABORTED);
 	of_one_at_accept("accept: EPROTO", EPROTO);
 	of_one_at_accept("accept: EPERM", EPERM);

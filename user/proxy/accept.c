@@ -7,6 +7,7 @@
 
 enum {
 	BATCH = 32, /* per listener and turn: the next sandbox's listener comes after */
+	LOST_MAX = 8, /* of them: more in one turn is no accident of single connections */
 	PAUSE_MS = 100, /* without a descriptor or memory */
 	YIELD_MS = 50, /* over a ceiling: for other workers, that may have room */
 	SAY_MS = 10000, /* the same trouble is logged once in this time */
@@ -245,7 +246,7 @@ void osh_px_on_listener(struct osh_src *src, uint32_t events)
 	struct osh_px_listener *l = osh_container_of(src, struct osh_px_listener, src);
 	bool shedding = is_full(l->box) && l->yielded;
 	struct osh_px *px = l->box->px;
-	int fd;
+	int fd, lost = 0;
 
 	(void)events;
 	l->yielded = false;
@@ -263,7 +264,7 @@ void osh_px_on_listener(struct osh_src *src, uint32_t events)
 		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return;
-		if (is_of_one(errno))
+		if (is_of_one(errno) && ++lost < LOST_MAX)
 			continue;
 		/* the listener stays readable: asking on would be spinning */
 		starved(px, errno, false);
