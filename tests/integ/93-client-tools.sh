@@ -20,9 +20,15 @@ dpkg-deb -b "$W/deb" "$www/deb.test/osh-hello.deb" >/dev/null || die dpkg-deb
 if need gem RubyGems; then
 	mkdir -p "$W/gem/lib" && echo 'puts "hello from the gem"' >"$W/gem/lib/osh_hello.rb"
 	echo 'Gem::Specification.new { |s| s.name = "osh_hello"; s.version = "1.0"; s.summary = s.description = "t"; s.authors = ["t"]; s.files = ["lib/osh_hello.rb"]; s.license = "MIT"; s.homepage = "https://t.test" }' >"$W/gem/g.gemspec"
-	(cd "$W/gem" && gem build -q g.gemspec && mv ./*.gem "$www/gems.test/gems/" && cd "$www/gems.test" && gem generate_index -q -d .) >"$W/gem.out" 2>&1 || { cat "$W/gem.out"; die gem; }
+	(cd "$W/gem" && gem build -q g.gemspec && mv ./*.gem "$www/gems.test/gems/" && ruby -rzlib -rrubygems -e '
+		def put(f, data) File.binwrite(ARGV[0] + "/" + f, data) end
+		spec = Gem::Specification.load("g.gemspec"); all = Marshal.dump([["osh_hello", spec.version, "ruby"]])
+		%w[specs latest_specs].each { |n| put(n + ".4.8.gz", Zlib.gzip(all)) }
+		put("prerelease_specs.4.8.gz", Zlib.gzip(Marshal.dump([])))
+		Dir.mkdir(ARGV[0] + "/quick"); Dir.mkdir(ARGV[0] + "/quick/Marshal.4.8")
+		put("quick/Marshal.4.8/osh_hello-1.0.gemspec.rz", Zlib::Deflate.deflate(Marshal.dump(spec)))' "$www/gems.test") >"$W/gem.out" 2>&1 || { cat "$W/gem.out"; die gem; }
 fi
-names=$(cd "$www" && echo ./* | tr -d ./ | tr ' ' ,); names=$(ls "$www" | paste -sd,)
+names=$(ls "$www" | paste -sd,)
 PYTHONDONTWRITEBYTECODE=1 $PY "$ROOT/tests/integ/client-origin.py" "$W/origin" "$www" "$names" >"$W/origin.out" 2>&1 &
 ORIGINS=$!
 until_ok grep -q listening "$W/origin.out" || { cat "$W/origin.out"; die origin; }
