@@ -158,6 +158,43 @@ static int reap_stray(const char *name, void *arg)
 	return 0;
 }
 
+/*
+ * Rows of the kernel for sandboxes that the state does not know (it was lost, or another one is used with
+ * the same pins): their numbers will be given out again.
+ */
+struct unknown {
+	struct osh_monitor *m;
+	uint32_t ids[OSH_SANDBOX_MAX];
+	size_t n;
+};
+
+static int note_unknown(const struct osh_kern_sandbox *row, void *arg)
+{
+	struct unknown *u = arg;
+
+	if (!osh_sb_by_id(u->m, row->id) && u->n < OSH_ARRAY_SIZE(u->ids))
+		u->ids[u->n++] = row->id;
+	return 0;
+}
+
+static void forget_unknown(struct osh_monitor *m)
+{
+	struct unknown u = { .m = m };
+	int r = osh_kern_sandbox_list(m->kern, note_unknown, &u);
+
+	if (r < 0)
+		osh_log_warn_errno(r, "cannot look for stray sandboxes in the kernel's tables");
+	for (size_t i = 0; i < u.n; i++) {
+		r = osh_kern_sandbox_remove(m->kern, u.ids[i]);
+		if (r < 0)
+			osh_log_warn_errno(r, "cannot forget stray sandbox %u", u.ids[i]);
+		else
+			osh_log_notice("forgot sandbox %u of the kernel's tables: the state does "
+				       "not know it",
+				       u.ids[i]);
+	}
+}
+
 int osh_sandboxes_adopt(struct osh_monitor *m)
 {
 	struct row_iter rows = { .it.on_sandbox = on_row, .m = m };
@@ -169,6 +206,7 @@ int osh_sandboxes_adopt(struct osh_monitor *m)
 	r = osh_cgroup_sandbox_list(&m->cg, reap_stray, m);
 	if (r < 0)
 		osh_log_warn_errno(r, "cannot look for stray cgroups");
+	forget_unknown(m);
 	osh_list_for_each_safe (node, tmp, &m->sandboxes) {
 		struct osh_sandbox *sb = osh_list_entry(node, struct osh_sandbox, node);
 
