@@ -148,6 +148,7 @@ static const struct osh_key top_keys[] = {
 	STR("signer_user", signer_user),
 	STR("default_policy", default_policy),
 	U32("workers", workers),
+	U32("spin_us", spin_us),
 	OSH_KEY_FIELD("proxy_port", OSH_KEY_U16, 0, struct osh_config, proxy_port),
 	STR("deny_errno", deny_errno),
 	STR("kernel_deny", kernel_deny),
@@ -248,6 +249,9 @@ static void check(const struct osh_config *cfg, struct osh_diag *diag)
 	if (cfg->workers > OSH_CONFIG_WORKERS_MAX)
 		osh_diag_err(diag, 0, 0, "workers must be at most %d, got %u",
 			     OSH_CONFIG_WORKERS_MAX, cfg->workers);
+	if (cfg->spin_us > OSH_PX_SPIN_MAX_US)
+		osh_diag_err(diag, 0, 0, "spin_us must be at most %d, got %u", OSH_PX_SPIN_MAX_US,
+			     cfg->spin_us);
 	if (!cfg->proxy_port)
 		osh_diag_err(diag, 0, 0, "proxy_port must be in 1..65535");
 	if (!osh_str_is(cfg->deny_errno, "ECONNREFUSED") && !osh_str_is(cfg->deny_errno, "EPERM") &&

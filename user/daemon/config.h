@@ -50,6 +50,7 @@ struct osh_config {
 	struct osh_str proxy_user, signer_user;
 	struct osh_str default_policy; /* file; empty: the built-in restrictive default */
 	uint32_t workers; /* 0: one per core */
+	uint32_t spin_us; /* 0: proxies sleep at once */
 	uint16_t proxy_port;
 	struct osh_str deny_errno;
 	struct osh_str kernel_deny; /* what connect() itself refuses: none, non_web, all */

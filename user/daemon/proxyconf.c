@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/json.h"
+#include "proxy/config.h"
 #include "sys/fs.h"
 #include "tls/env.h"
 
@@ -73,6 +74,8 @@ int osh_proxyconf_write(const struct osh_config *cfg, unsigned int worker, struc
 	osh_json_init(&j, ret_json, 0);
 	osh_json_obj(&j);
 	osh_json_ku64(&j, "worker", worker);
+	/* more than it may be was reported as such already */
+	osh_json_ku64(&j, "spin_us", OSH_MIN(cfg->spin_us, (uint32_t)OSH_PX_SPIN_MAX_US));
 	osh_json_key(&j, "resolvers");
 	osh_json_arr(&j);
 	for (size_t i = 0; i < cfg->resolver_servers.n; i++)

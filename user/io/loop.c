@@ -25,16 +25,23 @@ struct osh_loop {
 	void *idle_arg;
 	struct epoll_event *batch; /* events of this turn not handled yet */
 	int batch_n, batch_at;
+	uint64_t spin_ns; /* see osh_loop_set_spin() */
+	uint64_t waited_ns; /* the last time that it could have slept */
 	bool stopping;
 	int code;
 };
 
-static uint64_t clock_ms(void)
+static uint64_t clock_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t clock_ms(void)
+{
+	return clock_ns() / 1000000;
 }
 
 struct osh_loop *osh_loop_new(void)
@@ -295,6 +302,28 @@ static int wait_ms(const struct osh_loop *loop, int max_wait_ms)
 	return (int)left;
 }
 
+void osh_loop_set_spin(struct osh_loop *loop, uint32_t us)
+{
+	loop->spin_ns = (uint64_t)us * 1000;
+}
+
+/* Without sleeping at first. A long wait ends it: who is idle costs nothing. */
+static int spin_wait(struct osh_loop *loop, struct epoll_event *events, int ms)
+{
+	uint64_t begin = clock_ns(), now = begin;
+	bool may = loop->waited_ns < 2 * loop->spin_ns;
+	int n = 0;
+
+	while (may && !n && now - begin < loop->spin_ns) {
+		n = epoll_wait(loop->epfd, events, BATCH, 0);
+		now = clock_ns();
+	}
+	if (!n)
+		n = epoll_wait(loop->epfd, events, BATCH, ms);
+	loop->waited_ns = clock_ns() - begin;
+	return n;
+}
+
 static void run_again(struct osh_loop *loop)
 {
 	/* sources queued from here on wait for the next turn */
@@ -315,12 +344,14 @@ static void run_again(struct osh_loop *loop)
 int osh_loop_turn(struct osh_loop *loop, int max_wait_ms)
 {
 	struct epoll_event events[BATCH];
-	int n;
+	int n, ms;
 
 	if (loop->idle_fn)
 		loop->idle_fn(loop->idle_arg);
 	apply_changes(loop);
-	n = epoll_wait(loop->epfd, events, BATCH, wait_ms(loop, max_wait_ms));
+	ms = wait_ms(loop, max_wait_ms);
+	n = loop->spin_ns && ms ? spin_wait(loop, events, ms)
+				: epoll_wait(loop->epfd, events, BATCH, ms);
 	if (n < 0) {
 		if (errno != EINTR)
 			return -errno;

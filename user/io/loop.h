@@ -97,6 +97,12 @@ uint64_t osh_loop_now_ms(const struct osh_loop *loop);
  */
 void osh_loop_set_idle(struct osh_loop *loop, void (*fn)(void *arg), void *arg);
 
+/*
+ * Before it sleeps, look for events for @us microseconds, if the last wait was not much longer than
+ * that: sleeping and being woken takes longer than a peer that is at it. 0, the default: never.
+ */
+void osh_loop_set_spin(struct osh_loop *loop, uint32_t us);
+
 /* Run until osh_loop_stop(); its code is returned, or -errno if waiting fails. */
 int osh_loop_run(struct osh_loop *loop);
 /* One turn: wait at most @max_wait_ms (-1: until something happens). For tests. */

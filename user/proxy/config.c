@@ -298,6 +298,10 @@ static int parse_top(struct osh_px_cfg *cfg, const char *key, const struct osh_j
 		return parse_upstream(cfg, v, why);
 	if (!strcmp(key, "worker"))
 		return get_u32(v, 0, 1023, &cfg->worker) ? bad(why, "out of range", key) : 0;
+	if (!strcmp(key, "spin_us"))
+		return get_u32(v, 0, OSH_PX_SPIN_MAX_US, &cfg->spin_us)
+			       ? bad(why, "out of range", key)
+			       : 0;
 	if (!strcmp(key, "dns_ttl_s"))
 		return get_u32(v, 1, 30, &cfg->dns_ttl_s) ? bad(why, "out of range", key) : 0;
 	return bad(why, "unknown member", key);

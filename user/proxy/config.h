@@ -4,7 +4,7 @@
  * sends it as one JSON object (OSH_MSG_CONFIG); members left out keep their default, unknown members
  * are refused.
  *
- *	{"worker":0,
+ *	{"worker":0,"spin_us":0,
  *	 "resolvers":["127.0.0.1:53"],            none: only names of the table resolve
  *	 "hosts":{"api.example":["127.0.0.1:8443","[::1]"],"*.lab.example":"10.0.0.7"},
  *	 "upstream_proxy":{"https":"http://proxy.example:3128","http":...,"no_proxy":["10.0.0.0/8"],
@@ -24,6 +24,7 @@ enum {
 	OSH_PX_RESOLVERS_MAX = 4,
 	OSH_PX_HOSTS_MAX = 256,
 	OSH_PX_GATEWAYS_MAX = 3,
+	OSH_PX_SPIN_MAX_US = 1000,
 };
 
 /*
@@ -98,6 +99,7 @@ struct osh_px_timeouts {
 struct osh_px_cfg {
 	uint32_t worker;
 	uint32_t dns_ttl_s; /* of synthetic addresses */
+	uint32_t spin_us; /* see osh_loop_set_spin() */
 	struct osh_px_limits limits;
 	struct osh_px_timeouts timeouts;
 	struct osh_addr resolver[OSH_PX_RESOLVERS_MAX];

@@ -66,6 +66,7 @@ static int on_config(struct osh_px *px, struct osh_seqpkt_msg *m)
 	if (r < 0)
 		return osh_log_err(r, "configuration refused: %s", OSH_Q(why));
 	osh_px_fit_to_files(px);
+	osh_loop_set_spin(px->loop, px->cfg.spin_us);
 	px->h1_limits = (struct osh_h1_limits){
 		.head_bytes = px->cfg.limits.head_bytes,
 		.fields = (uint16_t)px->cfg.limits.fields,

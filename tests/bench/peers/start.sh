@@ -80,6 +80,7 @@ missing() { # peer -> why it cannot run
 # Ours, or (base) another build of it: ends at the end of its input.
 start_ours() { # name build descriptor
 	local limits="\"limits\":{\"connections\":30000,\"connections_total\":30000,\"sites\":20000}" signer
+	[ "$1" = us ] && limits="$limits,\"spin_us\":${SPIN:-0}"
 	rm -f "$dir/$1.in" "$dir/$1.out"
 	mkfifo "$dir/$1.in" "$dir/$1.out"
 	"$2/tests/bench/px_serve" "$dir/policy.yaml" "$dir/upstream.crt" \

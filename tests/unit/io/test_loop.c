@@ -148,12 +148,49 @@ static void a_timer_that_rearms_itself_for_now_leaves_room_for_sources(void **st
 	close(p[1]);
 }
 
+static void note_fired(struct osh_timer *timer)
+{
+	timer->at_ms = 0;
+}
+
+/* Events, timers and the longest wait are what they are without it. */
+static void looking_before_sleeping_loses_nothing(void **state)
+{
+	struct osh_loop *loop = osh_loop_new();
+	struct peer a = { 0 };
+	struct osh_timer t = { 0 };
+	int p[2];
+
+	(void)state;
+	osh_loop_set_spin(loop, 200);
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(osh_src_add(loop, &a.src, p[0], EPOLLIN, 0, count_read, "a"), 0);
+	for (int i = 1; i <= 3; i++) {
+		assert_int_equal(osh_loop_turn(loop, 0), 0);
+		assert_int_equal(osh_loop_turn(loop, 1),
+				 0); /* a long wait: the next sleeps at once */
+		assert_int_equal(write(p[1], "x", 1), 1);
+		assert_int_equal(osh_loop_turn(loop, 10000), 1);
+		assert_int_equal(write(p[1], "x", 1), 1);
+		assert_int_equal(osh_loop_turn(loop, -1), 1);
+		assert_int_equal(a.calls, 2 * i);
+	}
+	osh_timer_set(loop, &t, 2, note_fired);
+	while (t.at_ms)
+		assert_int_equal(osh_loop_turn(loop, -1), 0);
+	assert_false(osh_timer_armed(&t));
+	osh_src_del(&a.src);
+	osh_loop_free(loop);
+	close(p[0]), close(p[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_retired_source_is_not_called_in_the_same_batch),
 		cmocka_unit_test(interest_is_applied_before_the_next_wait),
 		cmocka_unit_test(timers_fire_in_order_and_stop),
+		cmocka_unit_test(looking_before_sleeping_loses_nothing),
 		cmocka_unit_test(a_timer_that_rearms_itself_for_now_leaves_room_for_sources),
 	};
 

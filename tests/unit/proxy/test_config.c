@@ -23,7 +23,7 @@ static void everything_is_taken(void **state)
 			       "\"hosts\":{\"API.test\":[\"127.0.0.1:8443\",\"[::1]\"],"
 			       "\"*.lab.test\":\"10.0.0.7\"},"
 			       "\"limits\":{\"connections\":7,\"idle_upstream\":0},"
-			       "\"timeouts_ms\":{\"head\":5},\"dns_ttl_s\":30}",
+			       "\"timeouts_ms\":{\"head\":5},\"dns_ttl_s\":30,\"spin_us\":50}",
 			       why),
 			 0);
 	assert_int_equal(cfg.worker, 3);
@@ -43,6 +43,7 @@ static void everything_is_taken(void **state)
 	assert_int_equal(cfg.timeouts.head_ms, 5);
 	assert_int_equal(cfg.timeouts.idle_ms, 120000);
 	assert_int_equal(cfg.dns_ttl_s, 30);
+	assert_int_equal(cfg.spin_us, 50);
 	osh_px_cfg_fini(&cfg);
 }
 
