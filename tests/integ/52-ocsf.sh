@@ -59,7 +59,8 @@ P
 chmod 644 "$home/evil.py"
 in_box box /usr/bin/python3 /sandbox/evil.py >"$W/evil.out" 2>&1
 in_box box "/sandbox/$(printf 'nl\n[1.000]')" >/dev/null 2>&1 # a program name from the command line
-sleep 0.3
+seen() { openshell logs box -n 10000 2>/dev/null >"$W/line"; [ "$(grep -c FORGED "$W/line")" -gt 20 ]; }
+until_ok seen; sleep 0.3 # the last ones
 openshell logs box -n 10000 >"$W/line" 2>/dev/null; openshell logs box -n 10000 --format ocsf >"$W/short" 2>/dev/null
 openshell logs box -n 10000 --format json >"$W/json" 2>/dev/null; openshell logs --all-sandboxes -n 10000 --format record >"$W/record" 2>/dev/null
 check "hostile values were seen" test "$(grep -c FORGED "$W/line")" -gt 20
