@@ -3,6 +3,7 @@
 # variables, without them, and (where it has a system store) without any CA variable too.
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/usr/local/go/bin
+for c in npm go node java javac; do command -v $c >/dev/null || die "$c is not installed: tools/install-deps test"; done
 www=$W/www
 mkdir -p "$www"/{api.test,git.test,pypi.org/simple/osh-hello,files.pythonhosted.org/p,registry.npmjs.org/osh-hello/-,proxy.golang.org/example.test/hello/@v}
 echo 'Anything added' >"$www/api.test/zen"
@@ -88,44 +89,33 @@ ran() { # NAME HOW EXPECTED COMMAND...
 	check "$name, $how" has "$want" "$W/out"
 	done_="$done_ $name/$how"
 }
-absent() { echo "note: $1 is not installed here"; }
 for how in in_box in_box_bare in_box_plain; do
 	ran curl $how 'Anything added' curl -sS https://api.test/zen
 	ran wget $how 'Anything added' wget -q -O - https://api.test/zen
 	ran git $how refs/heads git ls-remote https://git.test/r.git
 	ran python3-urllib $how 'Anything added' $PY -c 'import urllib.request as u; print(u.urlopen("https://api.test/zen").read())'
-	if [ -d /usr/lib/python3/dist-packages/requests ]; then
-		ran python3-requests $how 'Anything added' $PY -c 'import requests; print(requests.get("https://api.test/zen").text)'
-	else absent python3-requests; fi
-	if $PY -m pip --version >/dev/null 2>&1; then
-		ran pip $how 'osh_hello-1.0-py3-none-any.whl' sh -c "rm -rf dl; $PY -m pip --disable-pip-version-check --no-cache-dir download --no-deps -d dl osh-hello && ls dl"
-	else absent pip; fi
-	if ! command -v npm >/dev/null; then absent npm
-	elif [ $how != in_box_plain ]; then
+	ran python3-requests $how 'Anything added' $PY -c 'import requests; print(requests.get("https://api.test/zen").text)'
+	ran pip $how 'osh_hello-1.0-py3-none-any.whl' sh -c "rm -rf dl; $PY -m pip --disable-pip-version-check --no-cache-dir download --no-deps -d dl osh-hello && ls dl"
+	if [ $how != in_box_plain ]; then
 		ran npm $how 'hello from the tarball' sh -c 'rm -rf n && mkdir n && cd n && npm_config_cache=/sandbox/.npm npm install --no-audit --no-fund --no-update-notifier osh-hello && node -e "require(\"osh-hello\")"'
 	fi
-	if command -v go >/dev/null; then
-		ran go $how v1.0.0 env GOPROXY=https://proxy.golang.org GONOSUMDB='*' GOTOOLCHAIN=local GOMODCACHE="/sandbox/gm-$how" GOFLAGS=-modcacherw PATH="$PATH" go mod download -json example.test/hello@v1.0.0
-	else absent go; fi
+	ran go $how v1.0.0 env GOPROXY=https://proxy.golang.org GONOSUMDB='*' GOTOOLCHAIN=local GOMODCACHE="/sandbox/gm-$how" GOFLAGS=-modcacherw PATH="$PATH" go mod download -json example.test/hello@v1.0.0
 done
-if [ -x /usr/bin/node ]; then   # without support for proxy variables until version 24: transparent only
-	ran node in_box_bare 'Anything added' /usr/bin/node -e 'require("https").get("https://api.test/zen", r => r.pipe(process.stdout))'
-	ran node-fetch in_box_bare 'Anything added' /usr/bin/node -e 'fetch("https://api.test/zen").then(r => r.text()).then(console.log)'
-else absent node; fi
+# node knows no proxy variables until version 24
+ran node in_box_bare 'Anything added' /usr/bin/node -e 'require("https").get("https://api.test/zen", r => r.pipe(process.stdout))'
+ran node-fetch in_box_bare 'Anything added' /usr/bin/node -e 'fetch("https://api.test/zen").then(r => r.text()).then(console.log)'
 req='printf "GET /zen HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n"'
 ran openssl in_box 'Anything added' sh -c "$req | openssl s_client -quiet -verify_return_error -proxy 127.0.0.1:3128 -servername api.test -connect api.test:443"
 ran openssl in_box_plain 'Anything added' sh -c "$req | openssl s_client -quiet -verify_return_error -servername api.test -connect api.test:443"
-if command -v java >/dev/null && command -v javac >/dev/null; then
-	cat >"$W/Fetch.java" <<-'J'
-	public class Fetch {
-		public static void main(String[] a) throws Exception {
-			System.out.println(new String(new java.net.URL("https://api.test/zen").openStream().readAllBytes()));
-		}
+cat >"$W/Fetch.java" <<-'J'
+public class Fetch {
+	public static void main(String[] a) throws Exception {
+		System.out.println(new String(new java.net.URL("https://api.test/zen").openStream().readAllBytes()));
 	}
-	J
-	javac -d "$home" "$W/Fetch.java" && chmod 644 "$home/Fetch.class"
-	ran java in_box_bare 'Anything added' java -cp /sandbox Fetch
-	ran java in_box_plain 'Anything added' java -cp /sandbox Fetch
-	ran java in_box 'Anything added' java -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=3128 -cp /sandbox Fetch
-else absent java; fi
+}
+J
+javac -d "$home" "$W/Fetch.java" && chmod 644 "$home/Fetch.class"
+ran java in_box_bare 'Anything added' java -cp /sandbox Fetch
+ran java in_box_plain 'Anything added' java -cp /sandbox Fetch
+ran java in_box 'Anything added' java -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=3128 -cp /sandbox Fetch
 echo "clients:$done_"

@@ -5,6 +5,7 @@
 # trusted (so verification was on), and a host that is not in the policy.
 . "$(dirname "$0")/lib.sh"
 PATH=$PATH:/usr/local/go/bin
+for c in javac go ruby php node; do command -v $c >/dev/null || die "$c is not installed: tools/install-deps test"; done
 mkdir -p "$W/www"
 PYTHONDONTWRITEBYTECODE=1 $PY "$ROOT/tests/integ/client-origin.py" "$W/origin" "$W/www" api.test,raw.test >"$W/origin.out" 2>&1 &
 ORIGINS=$!
@@ -163,9 +164,8 @@ my $d = $a->delete("$u/x"); print "deny ", $d->status_line, " ", $d->decoded_con
 for (["raw", "raw.test"], ["host", "other.test"]) { my $r = $a->get("https://$_->[1]/"); (my $t = $r->status_line . " " . $r->decoded_content) =~ s/\n/ /g; print "$_->[0] $t\n" }
 S
 chmod 644 "$home"/*
-need() { command -v "$1" >/dev/null || { echo "note: $2 is not installed here, not tried"; return 1; }; }
-if need javac 'a Java compiler'; then javac -d "$home" "$home/Course.java" || die javac; chmod 644 "$home"/*.class; fi
-if need go Go; then (cd "$W" && GOCACHE=$W/gc GOFLAGS=-mod=mod GO111MODULE=off CGO_ENABLED=0 GOTOOLCHAIN=local go build -o "$home/course-go" course.go) || die go; chmod 755 "$home/course-go"; fi
+javac -d "$home" "$home/Course.java" || die javac; chmod 644 "$home"/*.class
+(cd "$W" && GOCACHE=$W/gc GOFLAGS=-mod=mod GO111MODULE=off CGO_ENABLED=0 GOTOOLCHAIN=local go build -o "$home/course-go" course.go) || die go; chmod 755 "$home/course-go"
 
 line() { grep -m1 "^$1 " "$W/out"; }
 # NAME HOW CERTIFICATE-WORDS HOST-WORDS FLOWS COMMAND...: FLOWS connections to api.test at most
@@ -192,14 +192,12 @@ for how in in_box in_box_bare; do
 	course wget $how 'certificate' "$refused" 1 sh wget.sh
 	course urllib $how 'CERTIFICATE_VERIFY_FAILED' "$refused" 1 $PY course-urllib.py
 	course requests $how 'CERTIFICATE_VERIFY_FAILED' "$refused" 1 $PY course-requests.py
-	if need ruby ruby; then course ruby $how 'certificate verify failed' "$refused" 1 ruby course.rb; fi
-	if need php php; then course php $how 'certificate' "$refused" 1 php course.php; fi
+	course ruby $how 'certificate verify failed' "$refused" 1 ruby course.rb
+	course php $how 'certificate' "$refused" 1 php course.php
 	if perl -MLWP::Protocol::https -e 1 2>/dev/null; then course lwp $how 'certificate verify failed' "$refused" 1 perl course.pl; else echo "note: LWP is not installed here, not tried"; fi
 	if [ -e "$home/course-go" ]; then course go $how 'x509: ' "$refused" 1 /sandbox/course-go; fi
 	if [ -e "$home/Course.class" ]; then course java $how 'PKIX path' "$refused|ConnectException" 1 java -cp /sandbox Course; fi
 done
 # Node's own modules know no proxy variables before version 24: transparent only
-if need node node; then
-	course node in_box_bare 'self-signed|unable to (get local issuer|verify)' "$unknown" 1 node node.js
-	course fetch in_box_bare 'self-signed|unable to (get local issuer|verify)' "$unknown" 2 node fetch.mjs
-fi
+course node in_box_bare 'self-signed|unable to (get local issuer|verify)' "$unknown" 1 node node.js
+course fetch in_box_bare 'self-signed|unable to (get local issuer|verify)' "$unknown" 2 node fetch.mjs

@@ -9,23 +9,21 @@ ORIGINS=$!
 until_ok grep -q listening "$W/origin.out" || { cat "$W/origin.out"; die origin; }
 HOSTS="
     api.test: 127.0.0.1:$(awk '/listening/{print $2}' "$W/origin.out")"
-ws=yes; $PY -c 'import websockets' 2>/dev/null || { ws=; echo "note: python3-websockets is not installed here, WebSockets not tried"; }
-if [ $ws ]; then
-	cat >"$W/ws.py" <<-'P'
-	import asyncio, ssl, sys, websockets
-	async def echo(s, path=None):
-	    async for m in s: await s.send(m)
-	async def main():
-	    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain(sys.argv[1] + "/origin.pem", sys.argv[1] + "/origin.key")
-	    s = await websockets.serve(echo, "127.0.0.1", 0, ssl=c, max_size=None)
-	    print("listening", s.sockets[0].getsockname()[1], flush=True); await asyncio.Future()
-	asyncio.run(main())
-	P
-	$PY "$W/ws.py" "$W/origin" >"$W/ws.out" 2>&1 & ORIGINS="$ORIGINS $!"
-	until_ok grep -q listening "$W/ws.out" || { cat "$W/ws.out"; die "WebSocket server"; }
-	HOSTS="$HOSTS
+$PY -c 'import websockets' || die "python3-websockets is not installed: tools/install-deps test"
+cat >"$W/ws.py" <<-'P'
+import asyncio, ssl, sys, websockets
+async def echo(s, path=None):
+    async for m in s: await s.send(m)
+async def main():
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain(sys.argv[1] + "/origin.pem", sys.argv[1] + "/origin.key")
+    s = await websockets.serve(echo, "127.0.0.1", 0, ssl=c, max_size=None)
+    print("listening", s.sockets[0].getsockname()[1], flush=True); await asyncio.Future()
+asyncio.run(main())
+P
+$PY "$W/ws.py" "$W/origin" >"$W/ws.out" 2>&1 & ORIGINS="$ORIGINS $!"
+until_ok grep -q listening "$W/ws.out" || { cat "$W/ws.out"; die "WebSocket server"; }
+HOSTS="$HOSTS
     ws.test: 127.0.0.1:$(awk '/listening/{print $2}' "$W/ws.out")"
-fi
 CAS=$W/origin/ca.pem
 CONFIG_MORE='timeouts_ms: { idle: 1000, body: 1000, stream: 1000, upstream_idle: 1000 }'
 daemon_start
@@ -83,36 +81,34 @@ for how in in_box in_box_bare; do
 	check "$how: HTTP/1.0, which names itself in ALPN" has '1.1 200' "$W/out"
 done
 
-if [ $ws ]; then
-	cat >"$home/talk.py" <<-'P'
-	import asyncio, os, socket, ssl, sys, websockets
-	async def main(path):
-	    k = {}
-	    if os.environ.get("https_proxy"):   # this version of the module knows no proxies
-	        s = socket.create_connection(("127.0.0.1", 3128)); s.sendall(b"CONNECT ws.test:443 HTTP/1.1\r\nHost: ws.test:443\r\n\r\n")
-	        print(s.recv(4096).split(b"\r\n")[0].decode()); k = dict(sock=s, server_hostname="ws.test")
-	    async with websockets.connect("wss://ws.test" + path, ssl=ssl.create_default_context(), max_size=None, **k) as w:
-	        await w.send("hello"); print("echo", await w.recv())
-	        await w.send(b"x" * 5000000); print("bytes", len(await w.recv()))
-	        await asyncio.sleep(3); await w.ping(); await w.send("after silence"); print("echo", await w.recv())
-	try: asyncio.run(main(sys.argv[1]))
-	except Exception as e: print(type(e).__name__, e)
-	P
-	for how in in_box in_box_bare; do
-		sh_ $how "$PY talk.py /chat"
-		check "$how: WebSocket" has 'echo hello' "$W/out"
-		check "$how: a message of 5 MB" has 'bytes 5000000' "$W/out"
-		check "$how: silence of three idle timeouts" has 'echo after silence' "$W/out"
-		sh_ $how "$PY talk.py /other"
-		check "$how: a refused upgrade" has 'HTTP 403' "$W/out"
-	done
-	logs box
-	check "the upgrade is in the log" has 'l7_decision=allow' "$W/logs"
-	check "the refused one too" has 'l7_target=/other l7_deny_reason="GET /other not permitted by policy"' "$W/logs"
-	if command -v node >/dev/null && node -e 'process.exit(typeof WebSocket === "undefined" ? 1 : 0)'; then
-		sh_ in_box_bare "node -e 'const w = new WebSocket(\"wss://ws.test/chat\"); w.onopen = () => w.send(\"n\"); w.onmessage = m => { console.log(\"node\", m.data); w.close() }'"
-		check "WebSocket of node" has 'node n' "$W/out"
-	fi
+cat >"$home/talk.py" <<-'P'
+import asyncio, os, socket, ssl, sys, websockets
+async def main(path):
+    k = {}
+    if os.environ.get("https_proxy"):   # this version of the module knows no proxies
+        s = socket.create_connection(("127.0.0.1", 3128)); s.sendall(b"CONNECT ws.test:443 HTTP/1.1\r\nHost: ws.test:443\r\n\r\n")
+        print(s.recv(4096).split(b"\r\n")[0].decode()); k = dict(sock=s, server_hostname="ws.test")
+    async with websockets.connect("wss://ws.test" + path, ssl=ssl.create_default_context(), max_size=None, **k) as w:
+        await w.send("hello"); print("echo", await w.recv())
+        await w.send(b"x" * 5000000); print("bytes", len(await w.recv()))
+        await asyncio.sleep(3); await w.ping(); await w.send("after silence"); print("echo", await w.recv())
+try: asyncio.run(main(sys.argv[1]))
+except Exception as e: print(type(e).__name__, e)
+P
+for how in in_box in_box_bare; do
+	sh_ $how "$PY talk.py /chat"
+	check "$how: WebSocket" has 'echo hello' "$W/out"
+	check "$how: a message of 5 MB" has 'bytes 5000000' "$W/out"
+	check "$how: silence of three idle timeouts" has 'echo after silence' "$W/out"
+	sh_ $how "$PY talk.py /other"
+	check "$how: a refused upgrade" has 'HTTP 403' "$W/out"
+done
+logs box
+check "the upgrade is in the log" has 'l7_decision=allow' "$W/logs"
+check "the refused one too" has 'l7_target=/other l7_deny_reason="GET /other not permitted by policy"' "$W/logs"
+if command -v node >/dev/null && node -e 'process.exit(typeof WebSocket === "undefined" ? 1 : 0)'; then
+	sh_ in_box_bare "node -e 'const w = new WebSocket(\"wss://ws.test/chat\"); w.onopen = () => w.send(\"n\"); w.onmessage = m => { console.log(\"node\", m.data); w.close() }'"
+	check "WebSocket of node" has 'node n' "$W/out"
 fi
 wait $SSE; check "the stream of events ended well" is $? 0
 check "after $IDLE timeouts" test $(($(date +%s) - SSE_BEGAN)) -ge "$IDLE"
