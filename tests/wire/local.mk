@@ -6,6 +6,7 @@ wire-progs := $(addprefix $(O)/tests/wire/, \
 	faults \
 	chain \
 	limits \
+	timeouts \
 	shortage \
 	stage \
 	chatter \
@@ -17,9 +18,11 @@ wire-lib   := $(O)/tests/wire/harness.o
 
 $(wire-progs): $(O)/tests/wire/%: $(O)/tests/wire/%.o $(wire-lib) $(libosh)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $< $(wire-lib) $(libosh) $(osh-libs) $(LDLIBS)
+	$(Q)$(CC) $(osh-ldflags) $(LDFLAGS) -o $@ $(filter %.o,$^) $(libosh) $(osh-libs) $(LDLIBS)
 
-.SECONDARY: $(wire-progs:%=%.o) $(wire-lib)
+$(O)/tests/wire/limits $(O)/tests/wire/timeouts: $(O)/tests/wire/key.o
+
+.SECONDARY: $(wire-progs:%=%.o) $(wire-lib) $(O)/tests/wire/key.o
 .PHONY: wire-progs
 wire-progs: $(wire-progs)
 test-progs: wire-progs
