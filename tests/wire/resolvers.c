@@ -240,8 +240,12 @@ static int bind_port(int type, uint16_t *port)
 
 /* ---- questions ---- */
 
-static void ask(const char *what, enum mode m, int more, const char *status, const char *text)
+static const char taken[] = "blocked: internal address";
+
+/* The answer has @text, or @other (if not NULL), which other releases of the resolver's library lead to. */
+static void ask_or(const char *what, enum mode m, int more, const char *text, const char *other)
 {
+	const char *status;
 	static unsigned int serial;
 	char head[256], line[32];
 	struct osh_rec rec;
@@ -262,6 +266,9 @@ static void ask(const char *what, enum mode m, int more, const char *status, con
 		have += (size_t)n;
 	got[have] = '\0';
 	close(fd);
+	if (other && !strstr(got, text))
+		text = other ;
+	status = text == taken ? "403" : "502";
 	snprintf(line, sizeof(line), "HTTP/1.1 %s ", status);
 	check(!strncmp(got, line, strlen(line)), what, status);
 	check(strstr(got, text) != NULL, what, text);
@@ -274,6 +281,11 @@ static void ask(const char *what, enum mode m, int more, const char *status, con
 		      "the log says so");
 }
 
+static void ask(const char *what, enum mode m, int more, const char *text)
+{
+	ask_or(what, m, more, text, NULL);
+}
+
 int main(void)
 {
 	static const char yaml[] = "version: 1\nnetwork_policies:\n  a:\n    endpoints:\n"
@@ -281,8 +293,7 @@ int main(void)
 				   "    binaries: [{ path: /usr/bin/curl }]\n";
 	static const char late[] = "resolver timed out",
 			  none[] = "name not found or without address",
-			  useless[] = "no resolver gave a usable answer",
-			  taken[] = "blocked: internal address";
+			  useless[] = "no resolver gave a usable answer";
 	bool own = own_network();
 	pthread_t a, b;
 	char config[256];
@@ -305,40 +316,41 @@ int main(void)
 	pthread_create(&a, NULL, serve_udp, NULL);
 	pthread_create(&b, NULL, serve_tcp, NULL);
 
-	ask("an answer", ANSWER, 0, "403", taken);
-	ask("silence", SILENT, 0, "502", late);
-	ask("noise", NOISE, 0, "502", late);
-	ask("half a header", SHORT, 0, "502", late);
-	ask("another id", WRONG_ID, 0, "502", late);
-	ask("another id, then the right one", WRONG_THEN_RIGHT, 0, "403", taken);
-	ask("from another port", WRONG_PORT, 0, "502", late);
-	ask("to another question", WRONG_QUESTION, 0, "502", late);
-	ask("no answers", NO_ANSWERS, 0, "502", none);
-	ask("no such name", NXDOMAIN, 0, "502", none);
-	ask("a CNAME of itself", LOOP, 0, "502", none);
-	ask("format error", RCODE, 1, "502", useless);
-	ask("server failure", RCODE, 2, "502", useless);
-	ask("not implemented", RCODE, 4, "502", useless);
-	ask("refused", RCODE, 5, "502", useless);
-	ask("fewer records than announced", LYING_COUNT, 0, "502", useless);
-	ask("a name that points at itself", BAD_POINTER, 0, "502", useless);
-	ask("truncated, whole by TCP", TRUNCATED, 0, "403", taken);
+	ask("an answer", ANSWER, 0, taken);
+	ask("silence", SILENT, 0, late);
+	ask_or("noise", NOISE, 0, late, useless);
+	ask_or("half a header", SHORT, 0, late, useless);
+	ask("another id", WRONG_ID, 0, late);
+	ask("another id, then the right one", WRONG_THEN_RIGHT, 0, taken);
+	ask("from another port", WRONG_PORT, 0, late);
+	ask("to another question", WRONG_QUESTION, 0, late);
+	ask("no answers", NO_ANSWERS, 0, none);
+	ask("no such name", NXDOMAIN, 0, none);
+	ask("a CNAME of itself", LOOP, 0, none);
+	ask("format error", RCODE, 1, useless);
+	ask("server failure", RCODE, 2, useless);
+	ask("not implemented", RCODE, 4, useless);
+	ask("refused", RCODE, 5, useless);
+	ask("fewer records than announced", LYING_COUNT, 0, useless);
+	ask("a name that points at itself", BAD_POINTER, 0, useless);
+	ask("truncated, whole by TCP", TRUNCATED, 0, taken);
 	check(by_tcp > 0, "truncated", "TCP was used");
-	ask("truncated, silent by TCP", TRUNCATED_SILENT, 0, "502", late);
-	ask("truncated, closed by TCP", TRUNCATED_CLOSED, 0, "502", useless);
-	ask("truncated, cut by TCP", TRUNCATED_CUT, 0, "502", useless);
-	ask("truncated, empty by TCP", TRUNCATED_EMPTY, 0, "502", useless);
-	ask("100 addresses, one of the first internal", MANY, 7, "403", taken);
+	ask("truncated, silent by TCP", TRUNCATED_SILENT, 0, late);
+	/* or what came by UDP, checked like every address */
+	ask_or("truncated, closed by TCP", TRUNCATED_CLOSED, 0, useless, taken);
+	ask("truncated, cut by TCP", TRUNCATED_CUT, 0, useless);
+	ask_or("truncated, empty by TCP", TRUNCATED_EMPTY, 0, useless, late);
+	ask("100 addresses, one of the first internal", MANY, 7, taken);
 	dials = harness_stat(h, "dials");
 	if (own) { /* for public ones are dialled */
-		ask("100 addresses", MANY, 50, "502", "upstream_unreachable");
+		ask("100 addresses", MANY, 50, "upstream_unreachable");
 		check(harness_stat(h, "dials") - dials == 16, "100 addresses", "16 are tried");
 	}
 	unanswered = 0;
-	ask("no word about IPv6", NO_AAAA, 0, "403", taken);
-	ask("no word about IPv4", NO_A, 0, "403", taken);
+	ask("no word about IPv6", NO_AAAA, 0, taken);
+	ask("no word about IPv4", NO_A, 0, taken);
 	check(unanswered == 2, "no word about a family", "its question was not even repeated");
-	ask("an answer again", ANSWER, 0, "403", taken);
+	ask("an answer again", ANSWER, 0, taken);
 	check(harness_quiet(h, 3000), "in the end", "nothing is left");
 	harness_stop(h);
 	(void)shutdown(udp, SHUT_RDWR);
