@@ -267,7 +267,7 @@ static void ask_or(const char *what, enum mode m, int more, const char *text, co
 	got[have] = '\0';
 	close(fd);
 	if (other && !strstr(got, text))
-		text = other ;
+		text = other;
 	status = text == taken ? "403" : "502";
 	snprintf(line, sizeof(line), "HTTP/1.1 %s ", status);
 	check(!strncmp(got, line, strlen(line)), what, status);
@@ -286,17 +286,27 @@ static void ask(const char *what, enum mode m, int more, const char *text)
 	ask_or(what, m, more, text, NULL);
 }
 
-int main(void)
+static void start(uint16_t port, unsigned int resolve_ms)
 {
 	static const char yaml[] = "version: 1\nnetwork_policies:\n  a:\n    endpoints:\n"
 				   "      - { host: \"*.odd.test\", port: 7000 }\n"
 				   "    binaries: [{ path: /usr/bin/curl }]\n";
+	char config[256];
+
+	snprintf(config, sizeof(config),
+		 "{\"resolvers\":[\"127.0.0.1:%u\"],\"timeouts_ms\":{\"resolve\":%u,\"dial\":500}}",
+		 port, resolve_ms);
+	h = harness_start(config);
+	harness_policy_text(h, yaml);
+}
+
+int main(void)
+{
 	static const char late[] = "resolver timed out",
 			  none[] = "name not found or without address",
 			  useless[] = "no resolver gave a usable answer";
 	bool own = own_network();
 	pthread_t a, b;
-	char config[256];
 	uint64_t dials;
 	uint16_t port, zero = 0;
 
@@ -307,12 +317,7 @@ int main(void)
 		tcp = bind_port(SOCK_STREAM, &port);
 	} while (udp < 0 || tcp < 0);
 	other_port = bind_port(SOCK_DGRAM, &zero);
-	snprintf(
-		config, sizeof(config),
-		"{\"resolvers\":[\"127.0.0.1:%u\"],\"timeouts_ms\":{\"resolve\":2600,\"dial\":500}}",
-		port);
-	h = harness_start(config);
-	harness_policy_text(h, yaml);
+	start(port, 2600);
 	pthread_create(&a, NULL, serve_udp, NULL);
 	pthread_create(&b, NULL, serve_tcp, NULL);
 
@@ -346,10 +351,13 @@ int main(void)
 		ask("100 addresses", MANY, 50, "upstream_unreachable");
 		check(harness_stat(h, "dials") - dials == 16, "100 addresses", "16 are tried");
 	}
+	/* with time for many repetitions; some releases make the first of them at once */
+	harness_stop(h);
+	start(port, 30000);
 	unanswered = 0;
 	ask("no word about IPv6", NO_AAAA, 0, taken);
 	ask("no word about IPv4", NO_A, 0, taken);
-	check(unanswered == 2, "no word about a family", "its question was not even repeated");
+	check(unanswered <= 4, "no word about a family", "its repetitions were not waited for");
 	ask("an answer again", ANSWER, 0, taken);
 	check(harness_quiet(h, 3000), "in the end", "nothing is left");
 	harness_stop(h);
