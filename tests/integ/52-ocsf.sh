@@ -59,11 +59,12 @@ P
 chmod 644 "$home/evil.py"
 in_box box /usr/bin/python3 /sandbox/evil.py >"$W/evil.out" 2>&1
 in_box box "/sandbox/$(printf 'nl\n[1.000]')" >/dev/null 2>&1 # a program name from the command line
-seen() { openshell logs box -n 10000 2>/dev/null >"$W/line"; [ "$(grep -c FORGED "$W/line")" -gt 20 ]; }
+seen() { openshell logs box -n 10000 2>/dev/null >"$W/line"; [ "$(grep -c 'evil-binary\.test.*FORGED' "$W/line")" -ge 12 ]; }
 until_ok seen; sleep 0.3 # the last ones
 openshell logs box -n 10000 >"$W/line" 2>/dev/null; openshell logs box -n 10000 --format ocsf >"$W/short" 2>/dev/null
 openshell logs box -n 10000 --format json >"$W/json" 2>/dev/null; openshell logs --all-sandboxes -n 10000 --format record >"$W/record" 2>/dev/null
-check "hostile values were seen" test "$(grep -c FORGED "$W/line")" -gt 20
+# the proxy has waited for each program's name; a program that was refused a DNS name may have ended before
+check "hostile values were seen" test "$(grep -c 'evil-binary\.test.*FORGED' "$W/line")" -ge 12
 check "binaries with hostile names too" test "$(grep -c 'evil-binary' "$W/line")" -gt 10
 check "every line is one of ours" eval '! grep -vE "^\[[0-9]{10}\.[0-9]{3}\] \[(gateway|sandbox)\] \[(ERROR|WARN |INFO |DEBUG|TRACE)\] \[[a-z0-9_:]+\] " "$W/line"'
 check "as many lines in every format" is "$(wc -l <"$W/line") $(wc -l <"$W/line")" "$(wc -l <"$W/short") $(wc -l <"$W/json")"
