@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -284,6 +285,42 @@ static void upstream_closes_at_once(bool rst)
 	      "closed in the handshake: 502 upstream_tls_failed", rst);
 	check(harness_event(h, OSH_REC_TLS, -1, OSH_REASON_TLS_UPSTREAM, 2000, NULL), "logged", 0);
 	SSL_free(ssl);
+	close(fd);
+	nothing_left("nothing is left of it");
+}
+
+/*
+ * It answers without having read the body and closes, which is a reset behind the answer. The proxy meets
+ * all of it at once, and more of the body to send: it must find the answer behind the failed send.
+ */
+static void upstream_answers_and_resets(bool close_delimited)
+{
+	static const char put[] =
+		"PUT /a HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 300000\r\n\r\n";
+	static char body[150000];
+	const char *answer = close_delimited
+				     ? "HTTP/1.1 409 No\r\n\r\nread me"
+				     : "HTTP/1.1 409 No\r\nContent-Length: 7\r\n\r\nread me";
+	int fd = plain(), o;
+
+	memset(body, 'b', sizeof(body));
+	say(fd, put);
+	(void)send(fd, body, sizeof(body), MSG_NOSIGNAL);
+	o = origin(NULL);
+	(void)poll(NULL, 0, 50);
+	(void)kill(harness_proxy_pid(h), SIGSTOP);
+	(void)send(fd, body, sizeof(body), MSG_NOSIGNAL | MSG_DONTWAIT);
+	say(o, answer);
+	close(o); /* with the body unread */
+	(void)poll(NULL, 0, 20);
+	(void)kill(harness_proxy_pid(h), SIGCONT);
+	(void)hear(fd, NULL, NULL);
+	if (close_delimited)
+		check(!clean && !strstr(got, "\r\n0\r\n"),
+		      "an answer that ends with a reset is not complete", 0);
+	else
+		check(starts("HTTP/1.1 409 ") && strstr(got, "read me"),
+		      "the answer in front of a reset is passed on", 0);
 	close(fd);
 	nothing_left("nothing is left of it");
 }
@@ -719,6 +756,8 @@ int main(void)
 	client_truncates();
 	upstream_closes_at_once(false);
 	upstream_closes_at_once(true);
+	upstream_answers_and_resets(false);
+	upstream_answers_and_resets(true);
 	upstream_tls_stops();
 	close_delimited();
 	upstream_alerts();

@@ -72,7 +72,7 @@ void osh_px_up_release(struct osh_px_up *up)
 	up->conn = NULL;
 	up->used = true;
 	if (!px->cfg.limits.idle_upstream || osh_chan_backlog(&up->chan) || up->chan.hup ||
-	    up->chan.err || c->box->gone) {
+	    up->chan.err || up->chan.send_err || c->box->gone) {
 		osh_px_up_free(up, false);
 		return;
 	}

@@ -105,7 +105,7 @@ static int on_write(BIO *bio, const char *data, int n)
 	struct osh_tls_env *env = c->env;
 
 	BIO_clear_retry_flags(bio);
-	if (n <= 0 || c->err)
+	if (n <= 0 || osh_chan_unsendable(c))
 		return -1;
 	if (c->spill.len) {
 		if (osh_buf_add(&c->spill, data, (size_t)n) < 0) {
@@ -121,7 +121,7 @@ static int on_write(BIO *bio, const char *data, int n)
 	}
 	if ((size_t)n > sizeof(env->scratch) - env->scratch_len) {
 		osh_chan_push(c);
-		if (c->err)
+		if (osh_chan_unsendable(c))
 			return -1;
 		if (c->spill.len || (size_t)n > sizeof(env->scratch))
 			return osh_buf_add(&c->spill, data, (size_t)n) < 0 ? (c->err = -ENOBUFS, -1)
@@ -169,7 +169,7 @@ void osh_chan_push(struct osh_chan *c)
 	if (env->owner != c)
 		return;
 	env->owner = NULL;
-	while (at < env->scratch_len && !c->err) {
+	while (at < env->scratch_len && !osh_chan_unsendable(c)) {
 		ssize_t r = send(c->fd, env->scratch + at, env->scratch_len - at, MSG_NOSIGNAL);
 
 		if (r >= 0) {
@@ -179,7 +179,7 @@ void osh_chan_push(struct osh_chan *c)
 				c->err = -ENOBUFS;
 			break;
 		} else if (errno != EINTR) {
-			c->err = -errno;
+			osh_chan_send_failed(c, -errno);
 		}
 	}
 	env->scratch_len = 0;

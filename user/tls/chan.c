@@ -168,10 +168,10 @@ static int failure(struct osh_chan *c, int ret)
 	case SSL_ERROR_WANT_READ:
 		return -EAGAIN;
 	case SSL_ERROR_SYSCALL:
-		return c->err ? c->err : 0;
+		return osh_chan_unsendable(c);
 	case SSL_ERROR_SSL:
-		if (c->err)
-			return c->err;
+		if (osh_chan_unsendable(c))
+			return osh_chan_unsendable(c);
 		if (is_truncation())
 			return 0;
 		if (!c->established && SSL_get_verify_result(c->ssl) != X509_V_OK &&
@@ -254,7 +254,8 @@ static ssize_t read_plain(struct osh_chan *c, char *buf, size_t n)
 				c->sock_drained = true;
 			got += (size_t)r;
 		} else if (r == 0) {
-			c->eof_clean = true;
+			/* after a reset that a send has met, the end looks like any other */
+			c->eof_clean = !c->send_err;
 			return (ssize_t)got; /* an end found after data is found again */
 		} else if (errno == EAGAIN) {
 			c->sock_drained = true;
@@ -322,8 +323,8 @@ static int write_plain(struct osh_chan *c, const char *data, size_t n)
 		if (!n)
 			return 0;
 		osh_chan_push(c);
-		if (c->err)
-			return c->err;
+		if (osh_chan_unsendable(c))
+			return osh_chan_unsendable(c);
 		if (c->spill.len)
 			return osh_buf_add(&c->spill, data, n) < 0 ? (c->err = -ENOBUFS) : 0;
 		env->owner = c;
@@ -336,8 +337,8 @@ int osh_chan_write(struct osh_chan *c, const void *data, size_t n)
 	int ret;
 
 	c->held = false;
-	if (c->err)
-		return c->err;
+	if (osh_chan_unsendable(c))
+		return osh_chan_unsendable(c);
 	if (!n)
 		return 0;
 	if (!c->ssl)
@@ -347,8 +348,8 @@ int osh_chan_write(struct osh_chan *c, const void *data, size_t n)
 	ret = SSL_write_ex(c->ssl, data, n, &done);
 	if (ret == 1)
 		return 0;
-	if (c->err)
-		return c->err;
+	if (osh_chan_unsendable(c))
+		return osh_chan_unsendable(c);
 	return c->err = -EPROTO;
 }
 
@@ -369,9 +370,9 @@ void osh_chan_hold(struct osh_chan *c)
 int osh_chan_flush(struct osh_chan *c)
 {
 	if (c->held)
-		return c->err;
+		return osh_chan_unsendable(c);
 	osh_chan_push(c);
-	while (c->spill.len && !c->err) {
+	while (c->spill.len && !osh_chan_unsendable(c)) {
 		ssize_t r = send(c->fd, c->spill.data, c->spill.len, MSG_NOSIGNAL);
 
 		if (r >= 0) {
@@ -379,11 +380,11 @@ int osh_chan_flush(struct osh_chan *c)
 		} else if (errno == EAGAIN) {
 			return -EAGAIN;
 		} else if (errno != EINTR) {
-			c->err = -errno;
+			osh_chan_send_failed(c, -errno);
 		}
 	}
-	if (c->err)
-		return c->err;
+	if (osh_chan_unsendable(c))
+		return osh_chan_unsendable(c);
 	if (c->spill.cap)
 		osh_buf_fini(&c->spill);
 	if (c->fin_wanted && !c->fin_sent) {
@@ -404,7 +405,7 @@ void osh_chan_shutdown(struct osh_chan *c)
 		return;
 	c->fin_wanted = true;
 	c->held = false;
-	if (c->ssl && c->established && !c->err) {
+	if (c->ssl && c->established && !osh_chan_unsendable(c)) {
 		forget_errors();
 		(void)SSL_shutdown(c->ssl); /* close_notify; the answer is not waited for */
 	}

@@ -28,6 +28,7 @@ enum {
 struct osh_chan {
 	int fd; /* owned; -1: closed */
 	int err; /* sticky negative errno of the socket */
+	int send_err; /* sticky, too: nothing leaves any more, what has arrived can still be read */
 	struct ssl_st *ssl; /* NULL: plain */
 	struct osh_tls_env *env;
 	struct osh_tls_scope *scope; /* borrowed; server side */

@@ -5,6 +5,7 @@
 
 #include <openssl/ssl.h>
 
+#include "tls/chan.h"
 #include "tls/env.h"
 
 struct osh_chains;
@@ -41,6 +42,20 @@ struct osh_leaf {
 BIO_METHOD *osh_chan_bio_method(void);
 /* Move scratch (if @c owns it) to the socket, the rest to the spill. */
 void osh_chan_push(struct osh_chan *c);
+
+/* A send() has failed: an answer and the end may be waiting, whatever the last read said. */
+static inline void osh_chan_send_failed(struct osh_chan *c, int err)
+{
+	c->send_err = err;
+	c->sock_drained = false;
+	c->hup = true;
+}
+
+/* Why nothing more can be written, or 0. */
+static inline int osh_chan_unsendable(const struct osh_chan *c)
+{
+	return c->err ? c->err : c->send_err;
+}
 
 /* Read little at a time again. */
 void osh_chan_unbulk(struct osh_chan *c);

@@ -34,6 +34,7 @@ PYTHON = r'''
 import http.server, json, sys, socketserver
 class H(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # what waits for an acknowledgement is lost when it closes with a body unread
     def say(self, n, status):
         sys.stdout.write(json.dumps({"r": self.command + " " + self.path, "h": self.headers.get("Host"), "n": n, "s": status}) + "\n")
         sys.stdout.flush()
