@@ -255,7 +255,11 @@ static ssize_t read_plain(struct osh_chan *c, char *buf, size_t n)
 			got += (size_t)r;
 		} else if (r == 0) {
 			/* after a reset that a send has met, the end looks like any other */
-			c->eof_clean = !c->send_err;
+			if (c->send_err) {
+				c->err = c->send_err;
+				return got ? (ssize_t)got : c->err;
+			}
+			c->eof_clean = true;
 			return (ssize_t)got; /* an end found after data is found again */
 		} else if (errno == EAGAIN) {
 			c->sock_drained = true;
